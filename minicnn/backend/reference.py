@@ -1,0 +1,216 @@
+"""Every kernel as plain array maths: the text to study, the oracle of the faster ones, and what runs where none is faster.
+
+Written with `self.xp`, so that it runs on NumPy and on CuPy alike. Layouts: images (N, H, W, C), kernels
+(KH, KW, C/groups, F). Sums over many rows are taken in float64: in float32 they lose digits beyond about 100,000.
+"""
+
+from typing import Any
+
+from minicnn.backend.window import Window
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+
+class Backend:
+    """The kernels of one kind of device. A subclass overrides those that it makes faster, so what is missing is slow, not wrong."""
+
+    name = "reference"
+
+    def __init__(self, xp):
+        self.xp = xp
+
+    def asarray(self, array, dtype=None) -> Array:
+        """`array` (a list, a NumPy array, ...) as an array of this backend."""
+        return self.xp.asarray(array, dtype=dtype)
+
+    # Windows -----------------------------------------------------------------------------------------------------
+
+    def pad_images(self, x, pads, value=0.0):
+        """(N, H, W, C) -> (N, top + H + bottom, left + W + right, C); x itself where there is nothing to pad."""
+        if pads == ((0, 0), (0, 0)):
+            return x
+        return self.xp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
+
+    def patches(self, x, kernel, window: Window):
+        """Every window of x, padded with zeros, as a view: (N, OH, OW, KH, KW, C).
+
+        Strides make it: the cell (i, j, p, q) lies at row i*sh + p*dh and column j*sw + q*dw. Only the padding copies.
+        """
+        oh, ow = window.output_size(x.shape[1:3], kernel)
+        x = self.pad_images(x, window.explicit_pads(x.shape[1:3], kernel))
+        n, _, _, c = x.shape
+        step_n, step_h, step_w, step_c = x.strides
+        (sh, sw), (dh, dw) = window.strides, window.dilation
+        shape = (n, oh, ow, *kernel, c)
+        strides = (step_n, step_h * sh, step_w * sw, step_h * dh, step_w * dw, step_c)
+        return self.xp.lib.stride_tricks.as_strided(x, shape, strides)
+
+    def columns(self, x, kernel, window: Window):
+        """im2col: the patches as one matrix a group, (G, N*OH*OW, KH*KW*C/G). This copies KH*KW times the input."""
+        p = self.patches(x, kernel, window)
+        n, oh, ow, kh, kw, c = p.shape
+        g = window.groups
+        p = p.reshape(n, oh, ow, kh, kw, g, c // g).transpose(5, 0, 1, 2, 3, 4, 6)
+        return p.reshape(g, n * oh * ow, kh * kw * (c // g))
+
+    def by_group(self, y, groups):
+        """(N, OH, OW, F) -> (G, N*OH*OW, F/G)"""
+        return y.reshape(-1, groups, y.shape[-1] // groups).transpose(1, 0, 2)
+
+    # Convolution -------------------------------------------------------------------------------------------------
+
+    def conv2d(self, x, w, window: Window, bias=None, scale=None, shift=None, residual=None, relu=False):
+        """y[n,i,j,f] = sum over p,q,c of x[n, i*sh + p*dh, j*sw + q*dw, c] * w[p,q,c,f], then the epilogue.
+
+        x: (N, H, W, C)   w: (KH, KW, C/G, F)   y: (N, OH, OW, F)
+        """
+        kh, kw, cg, f = w.shape
+        g = window.groups
+        kernel = w.reshape(kh * kw * cg, g, f // g).transpose(1, 0, 2)  # G, KH*KW*C/G, F/G
+        y = self.xp.matmul(self.columns(x, (kh, kw), window), kernel)  # G, N*OH*OW, F/G
+        y = y.transpose(1, 0, 2).reshape(x.shape[0], *window.output_size(x.shape[1:3], (kh, kw)), f)
+        return self.epilogue(y, bias, scale, shift, residual, relu)
+
+    def epilogue(self, y, bias=None, scale=None, shift=None, residual=None, relu=False):
+        """ReLU((y + bias) * scale + shift + residual), each part optional: what follows a convolution at inference."""
+        if bias is not None:
+            y = y + bias
+        if scale is not None:
+            y = y * scale
+        if shift is not None:
+            y = y + shift
+        if residual is not None:
+            y = y + residual
+        return self.relu(y) if relu else y
+
+    def conv2d_input_grad(self, dy, w, x_shape, window: Window):
+        """dx[n, i*sh + p*dh, j*sw + q*dw, c] += sum over f of dy[n,i,j,f] * w[p,q,c,f], for every tap (p, q).
+
+        dy: (N, OH, OW, F)   w: (KH, KW, C/G, F)   dx: (N, H, W, C)
+        """
+        kh, kw, cg, f = w.shape
+        n, h, wide, c = x_shape
+        g = window.groups
+        (top, bottom), (left, right) = window.explicit_pads((h, wide), (kh, kw))
+        dx = self.xp.zeros((n, top + h + bottom, left + wide + right, c), dy.dtype)
+        upstream = self.by_group(dy, g)  # G, N*OH*OW, F/G
+        for p, q, (rows, cols) in window.taps((kh, kw), dy.shape[1:3]):
+            kernel = w[p, q].reshape(cg, g, f // g).transpose(1, 2, 0)  # G, F/G, C/G
+            part = self.xp.matmul(upstream, kernel)  # G, N*OH*OW, C/G
+            dx[:, rows, cols] += part.transpose(1, 0, 2).reshape(*dy.shape[:3], c)
+        return dx[:, top : top + h, left : left + wide]
+
+    def conv2d_weight_grad(self, x, dy, w_shape, window: Window):
+        """dw[p,q,c,f] = sum over n,i,j of x[n, i*sh + p*dh, j*sw + q*dw, c] * dy[n,i,j,f]
+
+        x: (N, H, W, C)   dy: (N, OH, OW, F)   dw: (KH, KW, C/G, F)
+        """
+        kh, kw, cg, f = w_shape
+        g = window.groups
+        columns = self.columns(x, (kh, kw), window).transpose(0, 2, 1)  # G, KH*KW*C/G, N*OH*OW
+        dw = self.xp.matmul(columns, self.by_group(dy, g))  # G, KH*KW*C/G, F/G
+        return dw.transpose(1, 0, 2).reshape(kh, kw, cg, f)
+
+    # Pooling -----------------------------------------------------------------------------------------------------
+
+    def max_pool(self, x, size, window: Window):
+        """y[n,i,j,c] = the maximum of the window at (i, j); padding never wins.  (N, H, W, C) -> (N, OH, OW, C)"""
+        out = window.output_size(x.shape[1:3], size)
+        x = self.pad_images(x, window.explicit_pads(x.shape[1:3], size), -self.xp.inf)
+        y = None
+        for _, _, (rows, cols) in window.taps(size, out):
+            tap = x[:, rows, cols]
+            y = tap.copy() if y is None else self.xp.maximum(y, tap, out=y)
+        return y
+
+    def max_pool_grad(self, dy, x, y, size, window: Window):
+        """Each dy goes to the first cell, in row-major order, that holds its window's maximum.  -> dx (N, H, W, C)"""
+        h, w = x.shape[1:3]
+        pads = ((top, _), (left, _)) = window.explicit_pads((h, w), size)
+        x = self.pad_images(x, pads, -self.xp.inf)
+        dx = self.xp.zeros(x.shape, dy.dtype)
+        free = self.xp.ones(dy.shape, bool)  # windows that have not yet met their maximum
+        for _, _, (rows, cols) in window.taps(size, dy.shape[1:3]):
+            hit = free & (x[:, rows, cols] == y)
+            dx[:, rows, cols] += dy * hit
+            free &= ~hit
+        return dx[:, top : top + h, left : left + w]
+
+    def avg_pool(self, x, size, window: Window):
+        """y = the sum of the window's cells over the number of its real ones (padding does not count)."""
+        out = window.output_size(x.shape[1:3], size)
+        padded = self.pad_images(x, window.explicit_pads(x.shape[1:3], size))
+        y = self.xp.zeros((x.shape[0], *out, x.shape[3]), x.dtype)
+        for _, _, (rows, cols) in window.taps(size, out):
+            y += padded[:, rows, cols]
+        return y / self.real_cells(x.shape, size, window, x.dtype)
+
+    def avg_pool_grad(self, dy, x_shape, size, window: Window):
+        """Each dy is shared evenly by the real cells of its window.  -> dx (N, H, W, C)"""
+        n, h, w, c = x_shape
+        (top, bottom), (left, right) = window.explicit_pads((h, w), size)
+        dx = self.xp.zeros((n, top + h + bottom, left + w + right, c), dy.dtype)
+        share = dy / self.real_cells(x_shape, size, window, dy.dtype)
+        for _, _, (rows, cols) in window.taps(size, dy.shape[1:3]):
+            dx[:, rows, cols] += share
+        return dx[:, top : top + h, left : left + w]
+
+    def real_cells(self, x_shape, size, window: Window, dtype):
+        """How many cells of each window are not padding: (OH, OW, 1)"""
+        out = window.output_size(x_shape[1:3], size)
+        ones = self.xp.ones((1, *x_shape[1:3], 1), dtype)
+        ones = self.pad_images(ones, window.explicit_pads(x_shape[1:3], size))
+        return sum(ones[0, rows, cols] for _, _, (rows, cols) in window.taps(size, out))
+
+    # Sums over the channels' cells ---------------------------------------------------------------------------------
+
+    def channel_sum(self, x):
+        """(..., C) -> (C,), summed in float64 (or wider) and given in x's type."""
+        return x.reshape(-1, x.shape[-1]).sum(axis=0, dtype=self.xp.float64).astype(x.dtype)
+
+    def channel_moments(self, x):
+        """Mean and biased variance of each channel: (..., C) -> (C,), (C,)"""
+        count = x.size // x.shape[-1]
+        mean = self.channel_sum(x) / x.dtype.type(count)
+        centred = x - mean
+        return mean, self.channel_sum(centred * centred) / x.dtype.type(count)
+
+    # Normalisation -----------------------------------------------------------------------------------------------
+
+    def batch_norm(self, x, mean, variance, gamma, beta, epsilon):
+        """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta; gamma and beta may be None.  x: (..., C)"""
+        y = (x - mean) / self.xp.sqrt(variance + x.dtype.type(epsilon))
+        if gamma is not None:
+            y = y * gamma
+        return y if beta is None else y + beta
+
+    def batch_norm_grad(self, dy, x, mean, variance, gamma, epsilon):
+        """dx, dgamma, dbeta of a batch norm over batch statistics.
+
+        With xhat = (x - mean) / std over M cells a channel (Ioffe & Szegedy 2015, section 3; the sums collected):
+        dx = gamma / std * (dy - mean(dy) - xhat * mean(dy * xhat))
+        """
+        count = x.dtype.type(x.size // x.shape[-1])
+        std = self.xp.sqrt(variance + x.dtype.type(epsilon))
+        xhat = (x - mean) / std
+        dbeta = self.channel_sum(dy)
+        dgamma = self.channel_sum(dy * xhat)
+        dx = (dy - dbeta / count - xhat * (dgamma / count)) / std
+        return dx if gamma is None else dx * gamma, dgamma, dbeta
+
+    def neighbour_sum(self, x, radius):
+        """y[..., i] = sum of x[..., j] over |j - i| <= radius, along the channels."""
+        c = x.shape[-1]
+        padded = self.xp.pad(x, [(0, 0)] * (x.ndim - 1) + [(radius, radius)])
+        return sum(padded[..., shift : shift + c] for shift in range(2 * radius + 1))
+
+    # Activations and losses --------------------------------------------------------------------------------------
+
+    def relu(self, x):
+        """max(x, 0); NaN stays NaN."""
+        return self.xp.maximum(x, x.dtype.type(0))
+
+    def log_softmax(self, x, axis=-1):
+        """x - log(sum(exp(x))), shifted by the maximum so that nothing overflows."""
+        x = x - x.max(axis=axis, keepdims=True)
+        return x - self.xp.log(self.xp.exp(x).sum(axis=axis, keepdims=True))

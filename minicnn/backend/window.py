@@ -1,0 +1,62 @@
+"""How a kernel walks over an image: strides, padding, dilation, groups, and the arithmetic of sizes."""
+
+from dataclasses import dataclass
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def same_pads(n: int, k: int, s: int = 1, d: int = 1) -> tuple[int, int]:
+    """Zeros before and after an axis of n cells so that a kernel of k gives ceil(n / s) outputs.
+
+    The odd one goes after the data, as in TensorFlow and Keras; PyTorch's symmetric padding gives other numbers.
+    """
+    out = -(-n // s)
+    total = max((out - 1) * s + (k - 1) * d + 1 - n, 0)
+    return total // 2, total - total // 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """Strides, pads, dilation and groups of a convolution or pooling, in the order (height, width).
+
+    pads: "valid", "same", or ((top, bottom), (left, right)).
+    """
+
+    strides: tuple[int, int] = (1, 1)
+    pads: str | Pads = "valid"
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def explicit_pads(self, size: tuple[int, int], kernel: tuple[int, int]) -> Pads:
+        """((top, bottom), (left, right)) for an input of `size` = (H, W) and a kernel of (KH, KW)."""
+        if self.pads == "valid":
+            return (0, 0), (0, 0)
+        if self.pads == "same":
+            tall, wide = (same_pads(*axis) for axis in zip(size, kernel, self.strides, self.dilation, strict=True))
+            return tall, wide
+        if isinstance(self.pads, str):
+            raise ValueError(f"pads must be 'valid', 'same' or ((top, bottom), (left, right)), got {self.pads!r}")
+        return self.pads
+
+    def output_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+        """(OH, OW). Raises ValueError where the kernel does not fit into the padded input."""
+        pads = self.explicit_pads(size, kernel)
+        out = tuple(
+            (n + sum(pad) - (k - 1) * d - 1) // s + 1
+            for n, pad, k, s, d in zip(size, pads, kernel, self.strides, self.dilation, strict=True)
+        )
+        if min(out) < 1:
+            raise ValueError(
+                f"a kernel of {kernel[0]}x{kernel[1]} (dilation {self.dilation}) does not fit into an input of "
+                f"{size[0]}x{size[1]} with padding {self.pads!r}"
+            )
+        return out[0], out[1]
+
+    def taps(self, kernel: tuple[int, int], out: tuple[int, int]) -> list[tuple[int, int, tuple[slice, slice]]]:
+        """For every cell (p, q) of the kernel, in row-major order: the rows and columns of the padded input it reads."""
+        (sh, sw), (dh, dw), (oh, ow) = self.strides, self.dilation, out
+        return [
+            (p, q, (slice(p * dh, p * dh + (oh - 1) * sh + 1, sh), slice(q * dw, q * dw + (ow - 1) * sw + 1, sw)))
+            for p in range(kernel[0])
+            for q in range(kernel[1])
+        ]

@@ -1,0 +1,76 @@
+"""What a whole process shares: number format, seed, threads. One small object, and the random numbers keyed by its seed."""
+
+import os
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+FLOAT_TYPES = ("float16", "float32", "float64")
+
+
+@dataclass
+class Config:
+    """The settings of this process; `minicnn.config.config` is the only instance."""
+
+    floatx: str = "float32"
+    epsilon: float = 1e-7
+    seed: int = 0
+    threads: int | None = None  # None: as many as the BLAS library takes by itself
+
+
+config = Config()
+
+
+def floatx() -> str:
+    """The type that new weights get: "float32" unless set otherwise."""
+    return config.floatx
+
+
+def set_floatx(value: str) -> None:
+    """Sets the type of new weights. Raises ValueError for anything but float16, float32, float64."""
+    if value not in FLOAT_TYPES:
+        raise ValueError(f"floatx must be one of {', '.join(FLOAT_TYPES)}, got {value!r}")
+    config.floatx = value
+
+
+def epsilon() -> float:
+    """The fuzz factor of losses that clip probabilities (1e-7, as in Keras)."""
+    return config.epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Sets the fuzz factor of losses that clip probabilities."""
+    config.epsilon = float(value)
+
+
+def set_threads(count: int) -> None:
+    """Limits the BLAS library to `count` threads, for the rest of the process."""
+    if count < 1:
+        raise ValueError(f"threads must be at least 1, got {count}")
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=count, user_api="blas")
+    config.threads = count
+
+
+def generator(*key: int | str) -> np.random.Generator:
+    """A generator that depends on the seed and on `key` alone, never on what was drawn before.
+
+    So a run that resumes at step 1,000 needs no saved generator: it asks for ("dropout", layer, 1000) again.
+    Philox (Salmon et al. 2011) with a SeedSequence: words are turned into numbers by their CRC.
+    """
+    words = [zlib.crc32(part.encode()) if isinstance(part, str) else int(part) for part in key]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([config.seed, *words])))
+
+
+def _threads_from_environment() -> None:
+    value = os.environ.get("MINICNN_NUM_THREADS")
+    if value is None:
+        return
+    if not value.isdigit() or int(value) < 1:
+        raise ValueError(f"MINICNN_NUM_THREADS must be a whole number from 1 up, got {value!r}")
+    set_threads(int(value))
+
+
+_threads_from_environment()

@@ -1,0 +1,193 @@
+"""`model.summary()`: Keras 3's table, with a column of multiply-adds. Nothing in it is cut off: names fold instead."""
+
+import math
+import re
+import shutil
+from dataclasses import dataclass, field
+
+UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+WIDEST = {"Layer (type)": 46, "Connected to": 46, "Output Shape": 24}  # characters, where the terminal has room
+
+
+@dataclass
+class Row:
+    """A line of the table: a layer, and what its calls in this model amount to."""
+
+    layer: object
+    depth: int  # how many models it is nested in
+    shapes: list[tuple] = field(default_factory=list)  # the outputs of its last call
+    connections: list[str] = field(default_factory=list)
+    multiply_adds: int = 0  # per image, over all its calls
+
+
+def summary(
+    model,
+    line_length=None,
+    positions=None,
+    print_fn=None,
+    expand_nested=False,
+    show_trainable=False,
+    connected=None,
+):
+    """Prints the layers of a model, their shapes, parameters and multiply-adds per image, and the totals.
+
+    line_length: characters; unless given, what the terminal has, if so many are needed
+    positions: the right ends of the columns as fractions of line_length; unless given, they follow the contents
+    print_fn: called once with the whole text, without colours; unless given, the text goes to the standard output
+    expand_nested: show the layers of nested models, too      show_trainable: a column that says Y, N or - (no weights)
+    connected: the column "Connected to"; unless given, it is there where the graph is no chain
+    Raises ValueError where line_length leaves a column less than four characters.
+    """
+    from rich.console import Console
+
+    connected = not _is_chain(model) if connected is None else connected
+    table = _table(_rows(model, expand_nested), connected, show_trainable, line_length, positions)
+    options = {"highlight": False, "soft_wrap": True}  # the table has its width already
+    if print_fn is None:
+        console = Console(**options)
+        _print(console, model, table)
+    else:
+        console = Console(**options, force_terminal=False, color_system=None)
+        with console.capture() as captured:
+            _print(console, model, table)
+        print_fn(captured.get())
+
+
+def _print(console, model, table):
+    from rich.markup import escape
+
+    console.print(f'[bold]Model: "{escape(model.name)}"[/]')
+    console.print(table)
+    trainable, frozen = model.trainable_weights, model.non_trainable_weights
+    for title, weights in (("Total", trainable + frozen), ("Trainable", trainable), ("Non-trainable", frozen)):
+        count, size = sum(math.prod(w.shape) for w in weights), sum(w.data.nbytes for w in weights)
+        console.print(f"[bold] {title} params:[/] [color(34)]{count:,}[/] ({readable_size(size)})")
+    console.print(f"[bold] Multiply-adds:[/] [color(34)]{multiply_adds(model):,}[/] per image")
+
+
+def readable_size(size: float) -> str:
+    """Bytes as Keras writes them: 1536 is "1.50 KB"."""
+    for unit in UNITS[:-1]:
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} {UNITS[-1]}"
+
+
+def multiply_adds(model) -> int:
+    """Those of one image through the whole model: the sum over its calls."""
+    return sum(_multiply_adds(node) for node in model.nodes)
+
+
+def _multiply_adds(node) -> int:
+    if not node.parents:  # an input
+        return 0
+    received = [symbol.shape for symbol in node.parents]
+    given = [symbol.shape for symbol in node.outputs]
+    return node.layer.multiply_adds(received[0] if len(received) == 1 else received, given[0] if len(given) == 1 else given)
+
+
+def _is_chain(model) -> bool:
+    """Whether every call takes what the one before it gave, and no layer is called twice."""
+    once = len({id(node.layer) for node in model.nodes}) == len(model.nodes)
+    steps = zip(model.nodes, model.nodes[1:], strict=False)
+    return once and all([symbol.node for symbol in node.parents] == [before] for before, node in steps)
+
+
+def _rows(model, expand_nested, depth=0) -> list[Row]:
+    """One row a layer, in the order of model.layers."""
+    calls: dict[int, list] = {}
+    for node in model.nodes:
+        calls.setdefault(id(node.layer), []).append(node)
+    numbers = {id(node): i for nodes in calls.values() for i, node in enumerate(nodes)}  # which call of its layer
+    rows = []
+    for layer in model.layers:
+        row = Row(layer, depth)
+        for node in calls.get(id(layer), []):
+            row.shapes = [symbol.shape for symbol in node.outputs]
+            row.multiply_adds += _multiply_adds(node)
+            row.connections += [f"{s.node.layer.name}[{numbers[id(s.node)]}][{s.index}]" for s in node.parents]
+        rows.append(row)
+        if expand_nested and hasattr(layer, "nodes"):
+            rows += _rows(layer, expand_nested, depth + 1)
+    return rows
+
+
+def _cells(row: Row, connected: bool, show_trainable: bool) -> dict[str, str]:
+    layer = row.layer
+    indent = "   " * row.depth + "└ " if row.depth else ""
+    cells = {
+        "Layer (type)": f"{indent}{layer.name} ({type(layer).__name__})",
+        "Output Shape": ", ".join(map(str, row.shapes)),
+        "Param #": f"{layer.count_params():,}",
+        "Mult-adds": f"{row.multiply_adds:,}",
+    }
+    if connected:
+        cells["Connected to"] = ", ".join(row.connections) or "-"
+    if show_trainable:
+        cells["Trainable"] = ("Y" if layer.trainable else "N") if layer.weights else "-"
+    return cells
+
+
+def _table(rows, connected, show_trainable, line_length, positions):
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [_cells(row, connected, show_trainable) for row in rows]
+    header = list(cells[0])
+    terminal = shutil.get_terminal_size().columns
+    widths = _widths(cells, header, line_length or terminal, positions, stretch=line_length is not None)
+    table = Table(show_lines=True)
+    for name, width in zip(header, widths, strict=True):
+        justify = {"Param #": "right", "Mult-adds": "right", "Trainable": "center"}.get(name, "left")
+        table.add_column(name, justify=justify, width=width, no_wrap=True)
+    styles = {"Output Shape": "color(34)", "Param #": "color(34)", "Mult-adds": "color(34)"}
+    for row in cells:
+        table.add_row(*(
+            Text(fold(row[name], width), style=styles.get(name, "")) for name, width in zip(header, widths, strict=True)
+        ))  # fmt: skip
+    return table
+
+
+def _widths(cells, header, line_length, positions, stretch) -> list[int]:
+    """Of the columns' contents. What is too much is taken from the texts that can fold, the widest first."""
+    borders = 3 * len(header) + 1
+    if positions is not None:
+        ends = [int(p * (line_length - 1)) for p in positions]
+        widths = [end - start - 3 for start, end in zip([0, *ends], ends, strict=False)]
+        if len(widths) != len(header):
+            raise ValueError(f"positions must give one right end for each of {header}, got {positions}")
+    else:
+        longest = {name: max(len(name), *(len(row[name]) for row in cells)) for name in header}
+        if connected_to := [part for row in cells for part in row.get("Connected to", "").split(", ")]:
+            longest["Connected to"] = max(len("Connected to"), *(len(part) + 1 for part in connected_to))
+        widths = [min(longest[name], WIDEST.get(name, longest[name])) for name in header]
+        foldable = [i for i, name in enumerate(header) if name in WIDEST]
+        while sum(widths) + borders > line_length and max(widths[i] for i in foldable) > 4:
+            widths[max(foldable, key=lambda i: widths[i] - 6 * (header[i] == "Layer (type)"))] -= 1
+        if stretch:
+            widths[0] += max(line_length - borders - sum(widths), 0)
+    if min(widths) < 4 or sum(widths) + borders > max(line_length, sum(widths) + borders if positions else 0):
+        raise ValueError(f"line_length {line_length} is too narrow for the columns {', '.join(header)}")
+    return widths
+
+
+def fold(text: str, width: int) -> str:
+    """Breaks a cell into lines of at most `width`: at spaces first, then inside of names, and only then anywhere.
+
+    Names break after "_", before "[", and where a small letter meets a capital one.
+    """
+    lines = [""]
+    for word in re.findall(r"^ +└ \S+|\S+", text):
+        if len(lines[-1]) + 1 + len(word) <= width and lines[-1]:
+            lines[-1] += " " + word
+            continue
+        pieces = [word] if len(word) <= width else re.findall(r".+?(?:_|(?<=[a-z0-9])(?=[A-Z])|(?=\[)|$)", word)
+        pieces = [piece[i : i + width] for piece in pieces for i in range(0, len(piece), width)]
+        lines.append(pieces[0])
+        for piece in pieces[1:]:
+            if len(lines[-1]) + len(piece) <= width:
+                lines[-1] += piece
+            else:
+                lines.append(piece)
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,66 @@
+"""Activation functions."""
+
+from minicnn.ops.base import Op
+
+
+class ReLU(Op):
+    """y = max(x, 0); the gradient at 0 is 0, as in TensorFlow."""
+
+    def forward(self, x):
+        y = self.backend.relu(x)
+        self.positive = y > 0
+        return y
+
+    def backward(self, dy):
+        return (dy * self.positive,)
+
+
+class Sigmoid(Op):
+    """y = 1 / (1 + e^-x), written with tanh so that it does not overflow"""
+
+    def forward(self, x):
+        half = x.dtype.type(0.5)
+        self.y = half * self.xp.tanh(half * x) + half
+        return self.y
+
+    def backward(self, dy):
+        return (dy * self.y * (1 - self.y),)
+
+
+class Tanh(Op):
+    """y = tanh(x)"""
+
+    def forward(self, x):
+        self.y = self.xp.tanh(x)
+        return self.y
+
+    def backward(self, dy):
+        return (dy * (1 - self.y * self.y),)
+
+
+class Softmax(Op):
+    """y = e^x / sum(e^x) along `axis`.  dx = y * (dy - sum(dy * y))"""
+
+    def __init__(self, axis: int = -1):
+        self.axis = axis
+
+    def forward(self, x):
+        self.y = self.xp.exp(self.backend.log_softmax(x, self.axis))
+        return self.y
+
+    def backward(self, dy):
+        return (self.y * (dy - (dy * self.y).sum(axis=self.axis, keepdims=True)),)
+
+
+class LogSoftmax(Op):
+    """y = x - log(sum(e^x)) along `axis`.  dx = dy - softmax(x) * sum(dy)"""
+
+    def __init__(self, axis: int = -1):
+        self.axis = axis
+
+    def forward(self, x):
+        self.y = self.backend.log_softmax(x, self.axis)
+        return self.y
+
+    def backward(self, dy):
+        return (dy - self.xp.exp(self.y) * dy.sum(axis=self.axis, keepdims=True),)

@@ -1,0 +1,43 @@
+"""Convolution (cross-correlation, as everywhere in the field)."""
+
+from minicnn.backend import Window
+from minicnn.ops.base import Op
+
+
+class Conv2D(Op):
+    """y[n,i,j,f] = b[f] + sum over p,q,c of x[n, i*sh + p*dh, j*sw + q*dw, c] * w[p,q,c,f], x padded with zeros.
+
+    x: (N, H, W, C)   w: (KH, KW, C/groups, F)   b: (F,) or None   y: (N, OH, OW, F)
+
+    With G groups the channels of x and the filters are cut into G parts, and part g of y sees part g of x alone.
+    A depthwise convolution is the case G = C.
+    """
+
+    def __init__(self, window: Window | None = None):
+        self.window = window or Window()
+
+    def forward(self, x, w, b=None):
+        self.check(x, w)
+        self.x_shape, self.w_shape = x.shape, w.shape
+        self.x = x if self.needs[1] else None
+        self.w = w if self.needs[0] else None
+        return self.backend.conv2d(x, w, self.window, bias=b)
+
+    def backward(self, dy):
+        backend, window = self.backend, self.window
+        dx = backend.conv2d_input_grad(dy, self.w, self.x_shape, window) if self.needs[0] else None
+        dw = backend.conv2d_weight_grad(self.x, dy, self.w_shape, window) if self.needs[1] else None
+        db = backend.channel_sum(dy) if len(self.needs) > 2 and self.needs[2] else None
+        return dx, dw, db
+
+    def check(self, x, w):
+        """Raises ValueError for shapes that do not fit together."""
+        groups = self.window.groups
+        if x.ndim != 4 or w.ndim != 4:
+            raise ValueError(f"conv2d: expected x (N, H, W, C) and w (KH, KW, C/groups, F), got {x.shape} and {w.shape}")
+        if x.shape[3] != w.shape[2] * groups:
+            raise ValueError(
+                f"conv2d: the kernel {w.shape} with groups={groups} reads {w.shape[2] * groups} channels, got an input of {x.shape}"
+            )
+        if w.shape[3] % groups:
+            raise ValueError(f"conv2d: {w.shape[3]} filters cannot be cut into groups={groups} equal parts")

@@ -1,0 +1,97 @@
+"""Moving numbers about: reshape, transpose, indexing, padding, concatenation. Each backward is the same move, undone."""
+
+from minicnn.ops.base import Op, check_axis
+
+
+class Identity(Op):
+    """y = x: a node of its own for a layer that passes its input on, so that its edge can be seen."""
+
+    def forward(self, x):
+        return x
+
+    def backward(self, dy):
+        return (dy,)
+
+
+class Reshape(Op):
+    """The same numbers, row-major, in another shape (one axis may be -1)."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.target = shape
+
+    def forward(self, x):
+        self.shape = x.shape
+        return x.reshape(self.target)
+
+    def backward(self, dy):
+        return (dy.reshape(self.shape),)
+
+
+class Transpose(Op):
+    """y's axis i is x's axis axes[i]; without `axes` their order is turned round."""
+
+    def __init__(self, axes: tuple[int, ...] | None = None):
+        self.axes = axes
+
+    def forward(self, x):
+        self.back = None if self.axes is None else tuple(sorted(range(x.ndim), key=lambda i: self.axes[i] % x.ndim))
+        return x.transpose(self.axes)
+
+    def backward(self, dy):
+        return (dy.transpose(self.back),)
+
+
+class Index(Op):
+    """y = x[key]; where a key of integers reads a cell twice, its gradient counts twice."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def forward(self, x):
+        self.shape = x.shape
+        return x[self.key]
+
+    def backward(self, dy):
+        dx = self.xp.zeros(self.shape, dy.dtype)
+        parts = self.key if isinstance(self.key, tuple) else (self.key,)
+        if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
+            dx[self.key] = dy
+        else:
+            self.xp.add.at(dx, self.key, dy)
+        return (dx,)
+
+
+class Pad(Op):
+    """`pads` cells of `value` before and after each axis: ((before, after), ...), as in numpy.pad."""
+
+    def __init__(self, pads: tuple[tuple[int, int], ...], value: float = 0.0):
+        self.pads, self.value = tuple(tuple(pad) for pad in pads), value
+
+    def forward(self, x):
+        self.inner = tuple(slice(before, before + n) for (before, _), n in zip(self.pads, x.shape, strict=True))
+        return self.xp.pad(x, self.pads, constant_values=self.value)
+
+    def backward(self, dy):
+        return (dy[self.inner],)
+
+
+class Concatenate(Op):
+    """The arrays one after the other along `axis`; each gets its own slice of dy back."""
+
+    def __init__(self, axis: int = -1):
+        self.axis = axis
+
+    def forward(self, *xs):
+        axis = check_axis("concatenate", xs[0], self.axis)
+        rests = {x.shape[:axis] + x.shape[axis + 1 :] for x in xs}
+        if len(rests) > 1:
+            shapes = ", ".join(str(x.shape) for x in xs)
+            raise ValueError(f"concatenate: shapes must agree in every axis but {self.axis}, got {shapes}")
+        self.slices, start = [], 0
+        for x in xs:
+            self.slices.append((slice(None),) * axis + (slice(start, start + x.shape[axis]),))
+            start += x.shape[axis]
+        return self.xp.concatenate(xs, axis=axis)
+
+    def backward(self, dy):
+        return tuple(dy[cut] if need else None for cut, need in zip(self.slices, self.needs, strict=True))
