@@ -39,7 +39,7 @@ def explicit_pads(pads, sizes, kernel, strides, dilation=(1, 1)):
     if pads == "valid":
         return (0, 0), (0, 0)
     if pads == "same":
-        return tuple(same_pads(*axis) for axis in zip(sizes, kernel, strides, dilation))
+        return tuple(same_pads(*axis) for axis in zip(sizes, kernel, strides, dilation, strict=True))
     return pads
 
 
