@@ -279,7 +279,8 @@ def as_array(value: Any, like: Array | None = None) -> Array:
     if isinstance(value, Tensor):
         return value.data
     if like is not None and isinstance(value, int | float):
-        return backend_of(like).asarray(value, dtype=like.dtype)
+        # A fraction does not become a whole number: images of bytes / 255.0 are fractions too.
+        return backend_of(like).asarray(value, dtype=like.dtype if like.dtype.kind == "f" or isinstance(value, int) else None)
     if type(value).__module__.partition(".")[0] == "cupy":
         return value
     return np.asarray(value)

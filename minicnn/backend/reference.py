@@ -127,7 +127,7 @@ class Backend:
         """Each dy goes to the first cell, in row-major order, that holds its window's maximum.  -> dx (N, H, W, C)"""
         h, w = x.shape[1:3]
         pads = ((top, _), (left, _)) = window.explicit_pads((h, w), size)
-        x = self.pad_images(x, pads, -self.xp.inf)
+        x = self.pad_images(x, pads, self.xp.nan)  # equal to no maximum, not even to one of -inf
         dx = self.xp.zeros(x.shape, dy.dtype)
         free = self.xp.ones(dy.shape, bool)  # windows that have not yet met their maximum
         for _, _, (rows, cols) in window.taps(size, dy.shape[1:3]):
