@@ -1,0 +1,10 @@
+"""Training: losses, metrics, optimizers, callbacks and the loop that brings them together."""
+
+from minicnn.training.callbacks import Callback, History
+from minicnn.training.compiled import Compiled
+from minicnn.training.loop import evaluate, fit, predict, test_on_batch, train_on_batch
+from minicnn.training.optimizers import SGD, Adam
+
+__all__ = [
+    "SGD", "Adam", "Callback", "Compiled", "History", "evaluate", "fit", "predict", "test_on_batch", "train_on_batch",
+]  # fmt: skip

@@ -1,0 +1,163 @@
+"""What `compile` gives a model: an optimizer, a loss for each output, metrics, and what they say of an epoch."""
+
+from typing import Any
+
+from minicnn.tensor import Tensor
+from minicnn.training import losses, optimizers
+from minicnn.training import metrics as metrics_module  # `metrics` is an argument, by Keras's name
+
+Array = Any
+
+
+class Compiled:
+    """Optimizer, losses, metrics and their weights, settled for the outputs of one model.
+
+    optimizer, loss, metrics: names or objects, as in Keras. With several outputs, `loss` is one for all, a list, or a
+    dict by the names of outputs (None: no loss there); `metrics` a list with an entry for each output, or a dict;
+    `loss_weights` likewise. Raises ValueError for unknown names of optimizers, losses, metrics and outputs.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any = "sgd",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        output_names: list[str] | None = None,
+    ):
+        self.output_names = list(output_names or ["output"])
+        self.optimizer = optimizers.get(optimizer)
+        given = _by_output("loss", loss, self.output_names, shared=True)
+        self.losses = [None if one is None else losses.get(one) for one in given]
+        self.loss_weights = _by_output("loss_weights", loss_weights, self.output_names)
+        for weight in self.loss_weights:
+            if weight is not None and not isinstance(weight, int | float):
+                raise ValueError(f"loss_weights must be numbers, got {loss_weights!r}")
+        self._asked = _metrics_by_output(metrics, self.output_names)
+        self._metrics: list[list[metrics_module.Metric]] | None = None  # known with the first batch: see metrics.get
+        self._total = metrics_module.Mean("loss")
+        self._parts = [metrics_module.Mean(f"{name}_loss") for name in self.output_names]
+
+    @property
+    def metrics(self) -> list[metrics_module.Metric]:
+        """The metrics of all outputs, once a batch has shown which they are."""
+        return [metric for some in self._metrics or [] for metric in some]
+
+    def targets(self, y: Any) -> list[Array | None]:
+        """y as a list with an entry for each output. Raises ValueError where it does not fit the outputs."""
+        names = self.output_names
+        if isinstance(y, dict):
+            _check_names("y", y, names)
+            given = [y.get(name) for name in names]
+        else:
+            given = list(y) if isinstance(y, list | tuple) else [y]
+        wanted = [bool(loss or asked) for loss, asked in zip(self.losses, self._asked, strict=True)]
+        if len(given) == sum(wanted) < len(names):
+            rest = iter(given)
+            given = [next(rest) if want else None for want in wanted]
+        if len(given) != len(names):
+            raise ValueError(f"y must have an array for each output ({', '.join(names)}), got {len(given)}")
+        for name, want, array in zip(names, wanted, given, strict=True):
+            if want and array is None:
+                raise ValueError(f"y has no labels for output {name!r}, which has a loss or metrics")
+        return given
+
+    def loss(self, y: list, y_pred: list[Tensor], regularization: Tensor | None = None) -> tuple[Tensor, list]:
+        """The total loss, sum of weight * loss plus regularization, and the loss of each output (None without one)."""
+        total, parts = regularization, []
+        for name, loss, weight, true, pred in zip(
+            self.output_names, self.losses, self.loss_weights, y, y_pred, strict=True
+        ):
+            part = None
+            if loss is not None:
+                try:
+                    part = loss(true, pred)
+                except ValueError as error:
+                    raise ValueError(f"loss {loss.name!r} of output {name!r}: {error}") from None
+                weighted = part if weight is None else part * weight
+                total = weighted if total is None else total + weighted
+            parts.append(part)
+        if total is None:
+            raise ValueError("the model was compiled without a loss: compile(loss=...)")
+        return total, parts
+
+    # What is gathered over an epoch ----------------------------------------------------------------------------------
+
+    def update(self, y: list, y_pred: list[Tensor], total: Tensor, parts: list) -> None:
+        """Adds a batch to the losses and metrics; each batch counts by its number of samples."""
+        size = y_pred[0].shape[0]
+        self._total.update_state(total, size)
+        for mean, part in zip(self._parts, parts, strict=True):
+            if part is not None:
+                mean.update_state(part, size)
+        if self._metrics is None:
+            self._metrics = [
+                [metrics_module.get(one, true, pred) for one in asked]
+                for asked, true, pred in zip(self._asked, y, y_pred, strict=True)
+            ]
+        for some, true, pred in zip(self._metrics, y, y_pred, strict=True):
+            for metric in some:
+                metric.update_state(true, pred)
+
+    def reset(self) -> None:
+        """Forgets the batches: a new epoch begins."""
+        for metric in (self._total, *self._parts, *self.metrics):
+            metric.reset_state()
+
+    def results(self) -> dict[str, float]:
+        """The logs by Keras's names and in the order of its `evaluate`.
+
+        "loss", then for several outputs "<output>_loss" and the metrics "<output>_<metric>" in alphabetical order; for
+        one output its metrics as they were given.
+        """
+        logs = {"loss": self._total.result()}
+        if sum(loss is not None for loss in self.losses) > 1:
+            logs |= {p.name: p.result() for p, loss in zip(self._parts, self.losses, strict=True) if loss is not None}
+        several = len(self.output_names) > 1
+        found: dict[str, float] = {}
+        for output, some in zip(self.output_names, self._metrics or [], strict=False):
+            for metric in some:
+                name = base = f"{output}_{metric.name}" if several else metric.name
+                count = 0
+                while name in found:
+                    count += 1
+                    name = f"{base}_{count}"
+                found[name] = metric.result()
+        return logs | (dict(sorted(found.items())) if several else found)
+
+
+def _check_names(what: str, given: dict, names: list[str]) -> None:
+    wrong = [key for key in given if key not in names]
+    if wrong:
+        raise ValueError(f"{what} names {', '.join(map(repr, wrong))}; the outputs are {', '.join(map(repr, names))}")
+
+
+def _by_output(what: str, value: Any, names: list[str], shared: bool = False) -> list:
+    """An entry for each output, from one value, a list, or a dict by name."""
+    if isinstance(value, dict) and "class_name" not in value:
+        _check_names(what, value, names)
+        return [value.get(name) for name in names]
+    if isinstance(value, list | tuple):
+        if len(value) != len(names):
+            raise ValueError(f"{what} must have an entry for each output ({', '.join(names)}), got {value!r}")
+        return list(value)
+    if value is not None and len(names) > 1 and not shared:
+        raise ValueError(f"{what} must be a list or a dict for the outputs {', '.join(names)}, got {value!r}")
+    return [value] * len(names)
+
+
+def _metrics_by_output(value: Any, names: list[str]) -> list[list]:
+    """The metrics of each output; all of a flat list belong to the only output."""
+    if len(names) == 1 and isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
+        value = [value]
+    listed = [_as_list(one) for one in _by_output("metrics", value, names)]
+    for one in (one for some in listed for one in some):
+        if isinstance(one, str):
+            metrics_module.check_name(one)
+    return listed
+
+
+def _as_list(value: Any) -> list:
+    if value is None:
+        return []
+    return [one for one in value if one is not None] if isinstance(value, list | tuple) else [value]

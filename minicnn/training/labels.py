@@ -1,0 +1,66 @@
+"""Labels and targets as they come from outside: turned into arrays, checked once, with one message for each mistake."""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.backend import backend_of, to_numpy
+from minicnn.tensor import as_array
+
+Array = Any
+
+
+def class_labels(y_true: Any, y_pred: Array) -> Array:
+    """Class numbers as integers of the shape of `y_pred` without its last axis, on the device of `y_pred`.
+
+    y_true: (N,) or (N, 1) for predictions (N, C); whole numbers of any type. Raises ValueError, with what was received,
+    for another shape, for NaN, for numbers that are not whole and for those outside 0 .. C - 1.
+    """
+    labels, classes = as_array(y_true), y_pred.shape[-1]
+    _check_numbers(labels)
+    expected = y_pred.shape[:-1]
+    if labels.shape == (*expected, 1):
+        labels = labels.reshape(expected)
+    if labels.shape != expected:
+        hint = "; one-hot labels need 'categorical_crossentropy'" if labels.shape == y_pred.shape else ""
+        raise ValueError(f"labels must be class numbers of shape {expected}, got shape {labels.shape}{hint}")
+    if labels.dtype.kind == "f":
+        _refuse(labels, labels % 1 != 0, "labels must be whole numbers")
+    _refuse(labels, (labels < 0) | (labels >= classes), f"labels must lie in 0 .. {classes - 1} for {classes} classes")
+    return backend_of(y_pred).asarray(labels).astype(np.int64)
+
+
+def dense_targets(y_true: Any, y_pred: Array, low: float = -np.inf, high: float = np.inf) -> Array:
+    """Targets in the shape, type and place of `y_pred`. A last axis of length 1 may be there or not, as in Keras.
+
+    Raises ValueError, with what was received, for another shape, for NaN, and for values outside low .. high.
+    """
+    targets = as_array(y_true)
+    _check_numbers(targets)
+    if targets.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
+        targets = targets[..., None]
+    if targets.shape != y_pred.shape:
+        fits = targets.shape in (y_pred.shape[:-1], (*y_pred.shape[:-1], 1))
+        hint = "; class numbers need 'sparse_categorical_crossentropy'" if fits else ""
+        raise ValueError(f"targets must have the shape of the predictions, {y_pred.shape}, got {targets.shape}{hint}")
+    if np.isfinite(low) or np.isfinite(high):
+        _refuse(targets, (targets < low) | (targets > high), f"targets must lie in {low:g} .. {high:g}")
+    return backend_of(y_pred).asarray(targets).astype(y_pred.dtype, copy=False)
+
+
+def _check_numbers(labels: Array) -> None:
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(f"labels must be numbers, got an array of type {labels.dtype}")
+    if labels.dtype.kind == "f":
+        _refuse(labels, labels != labels, "labels must not be NaN")
+        _refuse(labels, abs(labels) == np.inf, "labels must be finite")
+
+
+def _refuse(labels: Array, bad: Array, rule: str) -> None:
+    """Raises ValueError with the first label where `bad`."""
+    if not bad.any():
+        return
+    bad = to_numpy(bad)
+    place = tuple(int(i) for i in np.argwhere(bad)[0])
+    where = ", ".join(map(str, place))
+    raise ValueError(f"{rule}, got {to_numpy(labels)[place]} at index {where} ({bad.sum()} of {bad.size} are wrong)")
