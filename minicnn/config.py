@@ -17,6 +17,7 @@ class Config:
     epsilon: float = 1e-7
     seed: int = 0
     threads: int | None = None  # None: as many as the BLAS library takes by itself
+    draws: int = 0  # initial weights drawn since the seed was set: their place in the order of creation
 
 
 config = Config()
@@ -42,6 +43,13 @@ def epsilon() -> float:
 def set_epsilon(value: float) -> None:
     """Sets the fuzz factor of losses that clip probabilities."""
     config.epsilon = float(value)
+
+
+def set_random_seed(seed: int) -> None:
+    """Sets the seed of everything random: initial weights, shuffling, dropout. The same seed gives the same bits."""
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"the seed must be a whole number from 0 up, got {seed!r}")
+    config.seed, config.draws = seed, 0
 
 
 def set_threads(count: int) -> None:

@@ -62,7 +62,7 @@ def _print(console, model, table):
     for title, weights in (("Total", trainable + frozen), ("Trainable", trainable), ("Non-trainable", frozen)):
         count, size = sum(math.prod(w.shape) for w in weights), sum(w.data.nbytes for w in weights)
         console.print(f"[bold] {title} params:[/] [color(34)]{count:,}[/] ({readable_size(size)})")
-    console.print(f"[bold] Multiply-adds:[/] [color(34)]{multiply_adds(model):,}[/] per image")
+    console.print(f"[bold] Multiply-adds:[/] [color(34)]{model.multiply_adds():,}[/] per image")
 
 
 def readable_size(size: float) -> str:
@@ -74,39 +74,22 @@ def readable_size(size: float) -> str:
     return f"{size:.2f} {UNITS[-1]}"
 
 
-def multiply_adds(model) -> int:
-    """Those of one image through the whole model: the sum over its calls."""
-    return sum(_multiply_adds(node) for node in model.nodes)
-
-
-def _multiply_adds(node) -> int:
-    if not node.parents:  # an input
-        return 0
-    received = [symbol.shape for symbol in node.parents]
-    given = [symbol.shape for symbol in node.outputs]
-    return node.layer.multiply_adds(received[0] if len(received) == 1 else received, given[0] if len(given) == 1 else given)
-
-
 def _is_chain(model) -> bool:
     """Whether every call takes what the one before it gave, and no layer is called twice."""
-    once = len({id(node.layer) for node in model.nodes}) == len(model.nodes)
+    once = len({node.layer for node in model.nodes}) == len(model.nodes)
     steps = zip(model.nodes, model.nodes[1:], strict=False)
-    return once and all([symbol.node for symbol in node.parents] == [before] for before, node in steps)
+    return len(model.inputs) == 1 and once and all([s.node for s in node.parents] == [before] for before, node in steps)
 
 
 def _rows(model, expand_nested, depth=0) -> list[Row]:
-    """One row a layer, in the order of model.layers."""
-    calls: dict[int, list] = {}
-    for node in model.nodes:
-        calls.setdefault(id(node.layer), []).append(node)
-    numbers = {id(node): i for nodes in calls.values() for i, node in enumerate(nodes)}  # which call of its layer
+    """One row a layer, in the order of model.layers; arithmetic on symbols has its rows, too, as in Keras."""
     rows = []
-    for layer in model.layers:
-        row = Row(layer, depth)
-        for node in calls.get(id(layer), []):
+    for layer in (layer for layer in model._layers if layer.hidden or layer in model.layers):
+        row = Row(layer, depth, shapes=[s.shape for s in layer.calls[-1].outputs])
+        for node in (node for node in model.nodes if node.layer is layer):
             row.shapes = [symbol.shape for symbol in node.outputs]
-            row.multiply_adds += _multiply_adds(node)
-            row.connections += [f"{s.node.layer.name}[{numbers[id(s.node)]}][{s.index}]" for s in node.parents]
+            row.multiply_adds += node.multiply_adds()
+            row.connections += [f"{s.name}[{s.node.call}][{s.index}]" for s in node.parents]
         rows.append(row)
         if expand_nested and hasattr(layer, "nodes"):
             rows += _rows(layer, expand_nested, depth + 1)

@@ -1,0 +1,425 @@
+"""What a layer is, and the symbols that it gives when it is called before there are numbers.
+
+A layer needs `call(x, training)`. `build(shape)` makes its weights, `output_shape(shape)` says its shape without running it.
+Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a Tensor or an array, a Tensor.
+"""
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.backend import backend_of
+from minicnn.config import FLOAT_TYPES, config
+from minicnn.functions import softmax
+from minicnn.layers import activations, initializers, regularizers
+from minicnn.layers.naming import automatic_name, snake_case
+from minicnn.names import unknown as unknown_name
+from minicnn.tensor import Deferred, Tensor, Weight, apply, no_grad, scope
+
+Shape = tuple[int | None, ...]
+UNKNOWN = (97, 89)  # stand in for a height and a width that are not known; odd enough to be found again in the result
+
+
+class Symbol(Deferred):
+    """The output number `index` of a node, of which only the shape is known: (None, H, W, C)."""
+
+    def __init__(self, shape: Shape, node: "Node", index: int = 0, dtype: str = "float32"):
+        self.shape, self.node, self.index, self.dtype = tuple(shape), node, index, dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def name(self) -> str:
+        """The name of the layer that gives it."""
+        return self.node.layer.name
+
+    def __repr__(self) -> str:
+        return f"Symbol(shape={self.shape}, from={self.name})"
+
+    def __len__(self):
+        raise TypeError(f"{self!r} has no length: it holds no numbers yet")
+
+    def __iter__(self):
+        raise TypeError(f"{self!r} cannot be iterated over: it holds no numbers yet")
+
+    def __array__(self, *_, **__):
+        raise TypeError(f"{self!r} holds no numbers yet: use layers or minicnn.functions on it, or run a model")
+
+    def defer(self, op, inputs):
+        """`op` on symbols: a node whose layer is an `Operation`."""
+        return Operation(op, inputs).connect()
+
+
+class Node:
+    """One call of a layer: its parents (symbols), its outputs (symbols), and which of the layer's calls it is."""
+
+    def __init__(self, layer: "Layer", parents: list[Symbol], many: bool, training: bool | None = None):
+        self.layer, self.parents, self.many, self.training = layer, parents, many, training
+        self.call = len(layer.calls)
+        self.outputs: list[Symbol] = []
+        layer.calls.append(self)
+
+    def __repr__(self) -> str:
+        return f"Node({self.layer.name}, call {self.call})"
+
+    def arrange(self, inputs: list) -> Any:
+        """The inputs as the layer takes them: a list, or the only one."""
+        return inputs if self.many else inputs[0]
+
+    def multiply_adds(self) -> int:
+        """Those of one image through this call."""
+        if not self.parents:
+            return 0
+        given = [s.shape for s in self.outputs]
+        return self.layer.multiply_adds(self.arrange([p.shape for p in self.parents]), given if len(given) > 1 else given[0])
+
+
+class Layer:
+    """A function with weights. Subclass it with `call(x, training)`, and `build(shape)` where it has weights.
+
+    A layer that is an attribute of another (or in a list that is one) belongs to it: its weights are found there.
+    `hidden` layers do the arithmetic on symbols and are not in model.layers, as in Keras.
+    """
+
+    hidden = False
+    _wants: frozenset[str] = frozenset()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._wants = frozenset(inspect.signature(cls.call).parameters) & {"training", "key"}
+
+    def __init__(self, name: str | None = None, trainable: bool = True, dtype: str | None = None, **unknown):
+        kind = type(self).__name__
+        self.input_shape_argument = unknown.pop("input_shape", None)  # Sequential's first layer may say it, as in Keras
+        if unknown:
+            known = [p for p in inspect.signature(type(self).__init__).parameters if p not in ("self", "common", "unknown")]
+            known += ["name", "trainable", "dtype"]
+            wrong = next(iter(unknown))
+            raise TypeError(f"{kind}: {unknown_name('argument', wrong, known)}")
+        if name is not None and (not isinstance(name, str) or "/" in name or not name):
+            raise ValueError(f"{kind}: a name must be a string without '/', got {name!r}")
+        if dtype is not None and dtype not in FLOAT_TYPES:
+            raise ValueError(f"{kind}: dtype must be one of {', '.join(FLOAT_TYPES)}, got {dtype!r}")
+        self.named = name is not None
+        self.name = name or automatic_name(snake_case(kind))
+        self.dtype = dtype or config.floatx
+        self.built = False
+        self.calls: list[Node] = []
+        self.own_weights: list[Weight] = []
+        self._penalties: list[tuple[Weight, Any]] = []
+        self._trainable = bool(trainable)
+        self._eager_calls = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+    # What a subclass writes ----------------------------------------------------------------------------------------
+
+    def build(self, shape: Any) -> None:
+        """Makes the weights, with `add_weight`. shape: of the input, (None, H, W, C), or a list of shapes."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The output for x (a Tensor, or a list of them). May take `training` and, where it draws numbers, `key`."""
+        raise NotImplementedError(f"{type(self).__name__} has no call(self, x, training)")
+
+    def output_shape(self, shape: Any) -> Any:
+        """The shape of the output. Without a method of its own a layer runs once on zeros to find it."""
+        return self.run_on_stand_in(shape)
+
+    def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
+        """Multiplications with additions that one image costs, in the forward pass; what is not a matrix product is 0."""
+        return 0
+
+    # Weights -------------------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self, name: str, shape: Sequence[int], initializer: Any = "glorot_uniform", trainable: bool = True, regularizer: Any = None
+    ) -> Weight:
+        """A new weight of this layer, called `layer/name`. Trainable ones come before statistics in `weights`."""
+        if any(n is None for n in shape):
+            raise ValueError(f"the shape of {name} is not known: {tuple(shape)}; give the input's channels a size")
+        data = initializers.get(initializer)(tuple(shape), self.dtype)
+        weight = Weight(np.asarray(data, self.dtype), f"{self.name}/{name}", trainable)
+        weight.requires_grad = trainable and self._trainable
+        self.own_weights.append(weight)
+        if regularizer is not None:
+            self._penalties.append((weight, regularizers.get(regularizer)))
+        return weight
+
+    @property
+    def sublayers(self) -> list["Layer"]:
+        """The layers that are attributes of this one, or stand in a list that is, in the order of their making."""
+        found: list[Layer] = []
+        for value in vars(self).values():
+            found += [x for x in (value if isinstance(value, list | tuple) else [value]) if isinstance(x, Layer)]
+        return found
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights: the own trainable ones, the own statistics, then those of the sublayers (Keras's order)."""
+        own = sorted(self.own_weights, key=lambda w: not w.trainable)
+        return unique(own + [w for layer in self.sublayers for w in layer.weights])
+
+    @property
+    def trainable_weights(self) -> list[Weight]:
+        """The weights that a training step changes; none where `trainable` is False."""
+        return [w for w in self.weights if w.requires_grad]
+
+    @property
+    def non_trainable_weights(self) -> list[Weight]:
+        """The statistics, and everything that is frozen."""
+        return [w for w in self.weights if not w.requires_grad]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether a training step may change the weights. A frozen BatchNormalization infers, also in training."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for weight in self.own_weights:
+            weight.requires_grad = weight.trainable and self._trainable
+        for layer in self.sublayers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights as NumPy arrays, in the order of `weights`."""
+        return [w.numpy().copy() for w in self.weights]
+
+    def set_weights(self, values: Sequence[Any]) -> None:
+        """Writes all weights, in the order of `weights`. Raises ValueError, and writes none, where shapes do not fit."""
+        weights, values = self.weights, list(values)
+        if len(values) != len(weights):
+            raise ValueError(f"{self.name}: set_weights takes {len(weights)} arrays, got {len(values)}")
+        wrong = [f"{w.name} {w.shape} from {np.shape(v)}" for w, v in zip(weights, values, strict=True) if w.shape != np.shape(v)]
+        if wrong:
+            raise ValueError(f"{self.name}: {len(wrong)} of {len(weights)} shapes do not fit: {'; '.join(wrong[:5])}")
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(value)
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return sum(w.size for w in self.weights)
+
+    def regularization(self) -> Tensor | None:
+        """The sum of the penalties on the weights that train, as a tensor; None where there are none."""
+        terms = [penalty(weight) for weight, penalty in self.penalties if weight.requires_grad]
+        total = None
+        for term in terms:
+            total = term if total is None else total + term
+        return total
+
+    @property
+    def penalties(self) -> list[tuple[Weight, Any]]:
+        """Pairs of a weight and its regularizer, sublayers included."""
+        return self._penalties + [pair for layer in self.sublayers for pair in layer.penalties]
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The penalties, each as a tensor (Keras's name)."""
+        return [penalty(weight) for weight, penalty in self.penalties]
+
+    # Calls ---------------------------------------------------------------------------------------------------------
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """A Symbol for symbols, a Tensor for tensors and arrays. Errors begin with the layer's name."""
+        many = isinstance(inputs, list | tuple)
+        items = list(inputs) if many else [inputs]
+        if any(isinstance(x, Symbol) for x in items):
+            wrong = [type(x).__name__ for x in items if not isinstance(x, Symbol)]
+            if wrong:
+                raise TypeError(f"{self.name}: symbols and {', '.join(wrong)} in one call; put constants into a Lambda")
+            return self._connect(items, many, training)
+        self._eager_calls += 1
+        tensors = [self.to_tensor(x) for x in items]
+        return self.compute(tensors if many else tensors[0], bool(training), key=("eager", self._eager_calls))
+
+    def compute(self, inputs: Any, training: bool, key: tuple = (), call: int = 0) -> Any:
+        """`call` on tensors, its ops noted under this layer's name. key: what random numbers depend on."""
+        with self.named_errors(), scope(self.name, call):
+            self.ensure_built(shapes_of(inputs))
+            extras = {name: value for name, value in (("training", training), ("key", key)) if name in self._wants}
+            y = self.call(inputs, **extras)
+            passed_on = inputs if isinstance(inputs, list) else [inputs]
+            if any(y is x for x in passed_on):
+                # A layer that does nothing has an edge of its own, as any other.
+                before, y = y, apply(ops.Identity(), y)
+                y.logits = before.logits
+            return y
+
+    def to_tensor(self, x: Any) -> Tensor:
+        """x as a tensor on the device and, if it is not a tensor yet, in the type of this layer."""
+        if isinstance(x, Tensor):
+            return x
+        home = self.own_weights[0].data if self.own_weights else None
+        if home is None and type(x).__module__.partition(".")[0] == "cupy":
+            home = x
+        data = backend_of(home).asarray(x) if home is not None else np.asarray(x)
+        if data.dtype.kind not in "fiub":
+            raise TypeError(f"{self.name}: expected numbers, got an array of {data.dtype}")
+        return Tensor(data.astype(self.dtype, copy=False))
+
+    def ensure_built(self, shape: Any) -> None:
+        """Calls `build` the first time."""
+        if not self.built:
+            self.build(shape)
+            self.built = True
+
+    def _connect(self, parents: list[Symbol], many: bool, training: bool | None) -> Any:
+        shapes = [p.shape for p in parents]
+        with self.named_errors():
+            shape = shapes if many else shapes[0]
+            self.ensure_built(shape)
+            result = self.output_shape(shape)
+        node = Node(self, parents, many, training)
+        several = isinstance(result, list)
+        node.outputs = [Symbol(s, node, i, self.dtype) for i, s in enumerate(result if several else [result])]
+        return node.outputs if several else node.outputs[0]
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Puts the layer's name in front of what a ValueError says."""
+        try:
+            yield
+        except ValueError as error:
+            if getattr(error, "layer", None) is not None:
+                raise
+            named = ValueError(f"{self.name}: {error}")
+            named.layer = self  # type: ignore[attr-defined]
+            raise named from error
+
+    def run_on_stand_in(self, shape: Any) -> Any:
+        """The shape(s) of `call` on zeros of batch 1; a height or width that is unknown stays so."""
+        many = isinstance(shape, list)
+
+        def fill(s: Shape) -> Tensor:
+            unknown = iter(UNKNOWN)
+            return Tensor(np.zeros([1] + [next(unknown) if n is None else n for n in s[1:]], self.dtype))
+
+        def clear(size: tuple[int, ...]) -> Shape:
+            return (None, *(None if n in UNKNOWN and any(None in s[1:] for s in shapes) else n for n in size[1:]))
+
+        shapes = shape if many else [shape]
+        stand_ins = [fill(s) for s in shapes]
+        with no_grad():
+            extras = {"training": False, "key": ("stand-in",)}
+            y = self.call(stand_ins if many else stand_ins[0], **{k: v for k, v in extras.items() if k in self._wants})
+        return [clear(t.shape) for t in y] if isinstance(y, list | tuple) else clear(y.shape)
+
+    # Graph and configuration ---------------------------------------------------------------------------------------
+
+    @property
+    def input(self) -> Any:
+        """The symbol(s) that it was called on; ambiguous, and an error, where it was called several times."""
+        node = self._only_node("input")
+        return node.arrange(node.parents)
+
+    @property
+    def output(self) -> Any:
+        """The symbol(s) that it gave; ambiguous, and an error, where it was called several times."""
+        node = self._only_node("output")
+        return node.outputs if len(node.outputs) > 1 else node.outputs[0]
+
+    def _only_node(self, what: str) -> Node:
+        if len(self.calls) != 1:
+            raise AttributeError(f"{self.name} was called {len(self.calls)} times on symbols: `{what}` is not defined; use .calls")
+        return self.calls[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again: every parameter of __init__ is an attribute of the same name."""
+        settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            if name != "self" and parameter.kind is not parameter.VAR_KEYWORD and name not in settings:
+                settings[name] = serialize(getattr(self, name))
+        return settings
+
+    @classmethod
+    def from_config(cls, settings: dict[str, Any]) -> "Layer":
+        """The layer that `get_config` describes, with new weights."""
+        return cls(**settings)
+
+
+def serialize(value: Any) -> Any:
+    """An argument of a layer as plain data: initializers and regularizers as {class_name, config}, activations by name."""
+    if isinstance(value, initializers.Initializer | regularizers.Regularizer):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    return activations.serialize(value) if callable(value) else value
+
+
+class Operation(Layer):
+    """One op on symbols (and constants): what `x * 2` means before there are numbers. Not in model.layers, as in Keras."""
+
+    hidden = True
+
+    def __init__(self, op: ops.Op, inputs: Sequence[Any]):
+        super().__init__(automatic_name(snake_case(type(op).__name__)))
+        self.op = op
+        self.template = [None if isinstance(x, Symbol) else (x,) for x in inputs]  # (constant,) or None for a symbol
+        self.symbols = [x for x in inputs if isinstance(x, Symbol)]
+
+    def connect(self) -> Symbol:
+        """Adds the node to the graph."""
+        return self(self.symbols)
+
+    def call(self, xs):
+        """The op on the tensors, constants in their places."""
+        if isinstance(self.op, ops.Softmax):
+            return softmax(xs[0], self.op.axis)
+        tensors = iter(xs)
+        return apply(copy.copy(self.op), *(next(tensors) if c is None else c[0] for c in self.template))
+
+
+class InputLayer(Layer):
+    """Where numbers enter a model. shape: of one example, (H, W, C)."""
+
+    def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, **common):
+        super().__init__(**common)
+        if shape is None or isinstance(shape, int) or not all(n is None or (isinstance(n, int) and n > 0) for n in shape):
+            raise ValueError(f"{self.name}: shape must be the sizes of one example, (H, W, C), got {shape!r}")
+        self.shape, self.batch_size = tuple(shape), batch_size
+        self.built = True
+        node = Node(self, [], False)
+        node.outputs = [Symbol((batch_size, *self.shape), node, 0, self.dtype)]
+
+    def call(self, x):
+        """x itself"""
+        return x
+
+
+def Input(  # noqa: N802  (Keras's name)
+    shape: Sequence[int | None] | None = None, batch_size: int | None = None, dtype: str | None = None, name: str | None = None
+) -> Symbol:
+    """A symbol of shape (None, *shape): where a model begins."""
+    return InputLayer(shape, batch_size, name=name or automatic_name("input_layer"), dtype=dtype).output
+
+
+def shapes_of(inputs: Any) -> Any:
+    """The shape of a tensor with an open batch, (None, H, W, C); of a list, a list."""
+    if isinstance(inputs, list | tuple):
+        return [shapes_of(x) for x in inputs]
+    return (None, *inputs.shape[1:])
+
+
+def unique(items: Sequence[Any]) -> list[Any]:
+    """The items in their order, each object once."""
+    seen: set[int] = set()
+    return [x for x in items if not (id(x) in seen or seen.add(id(x)))]
+
+
+def int_shape(x: Any) -> Shape:
+    """The shape of a symbol or tensor as a tuple (Keras's backend.int_shape)."""
+    return tuple(x.shape)
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Whether x is a symbol (Keras's backend.is_keras_tensor)."""
+    return isinstance(x, Symbol)

@@ -1,0 +1,377 @@
+"""Models: graphs of layers that run, train, and keep weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import backend
+from minicnn.config import config
+from minicnn.layers.base import InputLayer, Layer, Node, Symbol, unique
+from minicnn.layers.naming import automatic_name
+from minicnn.model import saving
+from minicnn.model.config import model_config
+from minicnn.model.graph import layer_order, walk
+from minicnn.model.summary import summary
+from minicnn.names import unknown
+from minicnn.tensor import Tensor
+from minicnn.training import loop
+from minicnn.training.compiled import Compiled
+
+Tap = Callable[[Node, Any], Any]
+
+
+class Model(Layer):
+    """The layers between `inputs` and `outputs` (a symbol each, or lists). A model is a layer: others can call it.
+
+    The inputs may lie inside another model: Model(m.get_layer("a").output, m.output) is the part behind layer a, and shares
+    its weights. Raises ValueError where an output depends on an Input that is not given, or two layers share a name.
+    """
+
+    automatic_prefix = "functional"
+
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True):
+        super().__init__(name=name or automatic_name(self.automatic_prefix), trainable=trainable)
+        self.named = name is not None
+        self.compiled: Compiled | None = None
+        self.stop_training = False
+        self.step = 0  # training steps done; what is random in step n depends on n alone
+        self._passes = (0, 0)  # the step, and how many training passes it has seen
+        self._connected = False
+        if inputs is not None or outputs is not None:
+            self.connect(inputs, outputs)
+
+    def connect(self, inputs: Any, outputs: Any) -> None:
+        """Makes this the model from `inputs` to `outputs`."""
+        self.many_inputs, self.many_outputs = isinstance(inputs, list | tuple), isinstance(outputs, list | tuple)
+        self.inputs: list[Symbol] = list(inputs) if self.many_inputs else [inputs]
+        self.outputs: list[Symbol] = list(outputs) if self.many_outputs else [outputs]
+        for what, symbols in (("inputs", self.inputs), ("outputs", self.outputs)):
+            wrong = next((s for s in symbols if not isinstance(s, Symbol)), None)
+            if wrong is not None or not symbols:
+                raise ValueError(f"{self.name}: {what} must be symbols, as Input and layers give them, got {wrong!r}")
+        with self.named_errors():
+            reached, _ = walk(self.inputs, self.outputs)
+            ordered = layer_order(self.inputs, self.outputs)
+        entrances = unique([s.node for s in self.inputs])
+        steps = [node for node in reached if node not in entrances]
+        # Where a model begins inside another one, an input layer of its own stands for what lies before.
+        inner = {s.node.layer: s for s in self.inputs if not isinstance(s.node.layer, InputLayer)}
+        own = {layer: InputLayer(s.shape[1:], name=f"{layer.name}_input", dtype=s.dtype) for layer, s in inner.items()}
+        still_used = {node.layer for node in steps}
+        self._layers: list[Layer] = []
+        for layer in ordered:
+            if layer in own:
+                self._layers.append(own[layer])
+            if layer not in own or layer in still_used:
+                self._layers.append(layer)
+        self.nodes: list[Node] = [own[n.layer].calls[0] if n.layer in own else n for n in entrances] + steps
+        self._first_step = len(entrances)
+        self._check_names()
+        self.built = self._connected = True
+        if not self._trainable:
+            self.trainable = False
+
+    def _check_names(self) -> None:
+        names = [layer.name for layer in self.layers]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"{self.name}: layer names must be unique, but {', '.join(map(repr, twice))} stands for several layers")
+
+    # Structure -----------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in Keras's order; arithmetic on symbols is not among them."""
+        return [layer for layer in self._layers if not layer.hidden]
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers: what weights and penalties are gathered from."""
+        return self.layers if self._connected else []
+
+    @property
+    def steps(self) -> list[Node]:
+        """The nodes that compute, each after its parents; `nodes` has the inputs before them."""
+        return self.nodes[self._first_step :]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of that name, or at that place in `layers`. Raises ValueError where there is none."""
+        if (name is None) == (index is None):
+            raise ValueError(f"{self.name}: get_layer takes a name or an index, got name={name!r}, index={index!r}")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"{self.name}: there are {len(self.layers)} layers, got the index {index}")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"{self.name}: {unknown('layer', name, [layer.name for layer in self.layers])}")
+
+    @property
+    def input(self) -> Any:
+        """The input symbol, or the list of them."""
+        self._need_graph()
+        return self.inputs if self.many_inputs else self.inputs[0]
+
+    @property
+    def output(self) -> Any:
+        """The output symbol, or the list of them."""
+        self._need_graph()
+        return self.outputs if self.many_outputs else self.outputs[0]
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, (None, H, W, C), or a list."""
+        return [s.shape for s in self.input] if self.many_inputs else self.input.shape
+
+    @property
+    def output_names(self) -> list[str]:
+        """The name of the layer that gives each output; a second one of the same layer gets a number."""
+        self._need_graph()
+        names = [s.name for s in self.outputs]
+        return [n if names.count(n) == 1 else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
+
+    def _need_graph(self) -> None:
+        if not self._connected:
+            raise ValueError(f"{self.name} is not built yet: give its first layer an input_shape, or call it on data once")
+
+    # Running -------------------------------------------------------------------------------------------------------
+
+    def output_shape(self, shape):
+        self._need_graph()
+        found = dict(zip(map(id, self.inputs), shape if isinstance(shape, list) else [shape], strict=True))
+        for node in self.steps:
+            result = node.layer.output_shape(node.arrange([found[id(p)] for p in node.parents]))
+            results = result if isinstance(result, list) else [result]
+            found.update(zip(map(id, node.outputs), results, strict=True))
+        shapes = [found[id(s)] for s in self.outputs]
+        return shapes if self.many_outputs else shapes[0]
+
+    def multiply_adds(self, input_shape=None, output_shape=None):
+        """Multiply-adds of one image through the whole model."""
+        self._need_graph()
+        return sum(node.multiply_adds() for node in self.steps)
+
+    def run(self, x: Any, training: bool = False, tap: Tap | None = None) -> Any:
+        """The output(s) for x. tap(node, output) sees every layer's output, and replaces it by what it returns, if anything.
+
+        Lesions, scales, statistics: `m.run(x, tap=lambda node, y: y * 0 if node.layer.name == "block3_add" else None)`.
+        """
+        many = isinstance(x, list | tuple)
+        tensors = [self.to_tensor(t) for t in x] if many else self.to_tensor(x)
+        self._need_graph_for(tensors)
+        with self.named_errors():
+            return self._run_graph(tensors, training, self._key(training), tap)
+
+    def call(self, x, training, key):
+        self._need_graph_for(x)
+        return self._run_graph(x, training, self._key(training) if key[:1] == ("eager",) else key, None)
+
+    def _need_graph_for(self, x: Any) -> None:
+        self._need_graph()
+
+    def _run_graph(self, x: Any, training: bool, key: tuple, tap: Tap | None) -> Any:
+        values = self._entering(x)
+        uses: dict[int, int] = {}
+        for symbol in [p for node in self.steps for p in node.parents] + self.outputs:
+            uses[id(symbol)] = uses.get(id(symbol), 0) + 1
+        for position, node in enumerate(self.steps):
+            arguments = [values[id(p)] for p in node.parents]
+            for parent in node.parents:  # after its last use an output is kept by the tape, if there is one, and not by us
+                uses[id(parent)] -= 1
+                if not uses[id(parent)]:
+                    del values[id(parent)]
+            mode = training if node.training is None else node.training
+            y = node.layer.compute(node.arrange(arguments), mode, (*key, position), node.call)
+            del arguments
+            if tap is not None:
+                replacement = tap(node, y)
+                y = y if replacement is None else replacement
+            results = list(y) if isinstance(y, list | tuple) else [y]
+            values.update((id(s), t) for s, t in zip(node.outputs, results, strict=True) if id(s) in uses)
+        found = [values[id(s)] for s in self.outputs]
+        return found if self.many_outputs else found[0]
+
+    def _entering(self, x: Any) -> dict[int, Tensor]:
+        """The inputs by their symbols. Raises ValueError where their number or their shapes do not fit."""
+        given = list(x) if isinstance(x, list | tuple) else [x]
+        if len(given) != len(self.inputs):
+            raise ValueError(f"expected {len(self.inputs)} input(s), got {len(given)}")
+        for symbol, tensor in zip(self.inputs, given, strict=True):
+            fits = len(tensor.shape) == len(symbol.shape) and all(
+                n in (None, m) for n, m in zip(symbol.shape, tensor.shape, strict=True)
+            )
+            if not fits:
+                raise ValueError(f"expected an input of shape {symbol.shape}, got {tensor.shape}")
+        return {id(s): t for s, t in zip(self.inputs, given, strict=True)}
+
+    def _key(self, training: bool) -> tuple:
+        """What random numbers of this pass depend on: the step, and the how manieth training pass of the step it is."""
+        if not training:
+            return ("inference",)
+        step, passes = self._passes
+        passes = passes + 1 if step == self.step else 0
+        self._passes = (self.step, passes)
+        return ("step", self.step, passes)
+
+    @property
+    def backend(self) -> backend.Backend:
+        """The kernels of the device on which the weights live."""
+        weight = next(iter(self.weights), None)
+        return backend.get("cpu") if weight is None else backend.backend_of(weight.data)
+
+    def to_tensor(self, x):
+        if isinstance(x, Tensor):
+            return x
+        dtype = next((w.dtype for w in self.weights), np.dtype(config.floatx))
+        array = self.backend.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{self.name}: expected numbers, got an array of {array.dtype}")
+        return Tensor(array.astype(dtype, copy=False))
+
+    def to(self, device: str) -> "Model":
+        """Moves the weights to "cpu", "gpu" or "gpu:1" and returns the model. Raises DeviceError where there is none."""
+        target = backend.get(device)
+        for weight in self.weights:
+            weight.data, weight.grad = target.asarray(backend.to_numpy(weight.data)), None
+            weight.touch()
+        if self.compiled is not None:
+            self.compiled.optimizer.to(target)
+        return self
+
+    # Training ------------------------------------------------------------------------------------------------------
+
+    def compile(
+        self, optimizer: Any = "sgd", loss: Any = None, metrics: Any = None, loss_weights: Any = None
+    ) -> None:
+        """Says how to train: an optimizer, a loss (for each output), metrics; by name or object, as in Keras."""
+        self.compiled = Compiled(optimizer, loss, metrics, loss_weights, self.output_names if self._connected else None)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer that compile() set."""
+        return None if self.compiled is None else self.compiled.optimizer
+
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = 32, epochs: int = 1, verbose: Any = "auto", **options: Any):
+        """Trains for `epochs` passes over x and y; returns a History. See `minicnn.training.loop.fit`."""
+        return loop.fit(self, x, y, batch_size, epochs, verbose, **options)
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = 32, verbose: Any = "auto", **options: Any):
+        """The loss and metrics on x and y. See `minicnn.training.loop.evaluate`."""
+        return loop.evaluate(self, x, y, batch_size, verbose, **options)
+
+    def predict(self, x: Any, batch_size: int | None = 32, verbose: Any = "auto", **options: Any):
+        """The outputs for x as NumPy arrays. See `minicnn.training.loop.predict`."""
+        return loop.predict(self, x, batch_size, verbose, **options)
+
+    def train_on_batch(self, x: Any, y: Any = None, **options: Any):
+        """One step on one batch; its loss and metrics. See `minicnn.training.loop.train_on_batch`."""
+        return loop.train_on_batch(self, x, y, **options)
+
+    def test_on_batch(self, x: Any, y: Any = None, **options: Any):
+        """The loss and metrics of one batch. See `minicnn.training.loop.test_on_batch`."""
+        return loop.test_on_batch(self, x, y, **options)
+
+    def predict_on_batch(self, x: Any):
+        """The outputs for one batch as NumPy arrays."""
+        return loop.predict_on_batch(self, x)
+
+    # Words and files -----------------------------------------------------------------------------------------------
+
+    def summary(self, **options: Any) -> None:
+        """Prints the table of layers. See `minicnn.model.summary.summary`."""
+        self._need_graph()
+        summary(self, **options)
+
+    def save_weights(self, path: Any) -> None:
+        """Writes all weights to a .safetensors file. See `minicnn.model.saving.save_weights`."""
+        self._need_graph()
+        saving.save_weights(self, path)
+
+    def load_weights(self, path: Any) -> None:
+        """Reads all weights from a file; all fit, or none is written. See `minicnn.model.saving.load_weights`."""
+        self._need_graph()
+        saving.load_weights(self, path)
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers and how they are connected, as plain data in the form of Keras 3."""
+        self._need_graph()
+        return model_config(self)
+
+
+class Sequential(Model):
+    """A chain of layers. It is built with the first layer's `input_shape`, an Input at the front, or the first data."""
+
+    automatic_prefix = "sequential"
+
+    def __init__(self, layers: Sequence[Any] | None = None, name: str | None = None, trainable: bool = True):
+        super().__init__(name=name, trainable=trainable)
+        self.chain: list[Layer] = []
+        self.entrance: Symbol | None = None
+        for layer in layers or []:
+            self._append(layer)
+        self._rebuild()
+
+    def add(self, layer: Any) -> None:
+        """Puts a layer at the end."""
+        self._append(layer)
+        self._rebuild()
+
+    def pop(self) -> Layer:
+        """Takes the last layer off and returns it."""
+        if not self.chain:
+            raise ValueError(f"{self.name}: there is no layer to take off")
+        layer = self.chain.pop()
+        self._rebuild()
+        return layer
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, Symbol) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
+        if isinstance(layer, InputLayer):
+            if self.chain or self.entrance is not None:
+                raise ValueError(f"{self.name}: an Input can only stand at the front")
+            self.entrance = layer.output
+            return
+        if not isinstance(layer, Layer):
+            raise ValueError(f"{self.name}: expected a layer, got {layer!r}")
+        if layer in self.chain or any(layer.name == other.name for other in self.chain):
+            raise ValueError(f"{self.name}: layer names must be unique, but {layer.name!r} is there already")
+        if not self.chain and self.entrance is None and layer.input_shape_argument is not None:
+            self.entrance = InputLayer(tuple(layer.input_shape_argument)).output
+        self.chain.append(layer)
+
+    def _rebuild(self) -> None:
+        self._connected = False
+        if self.entrance is None or not self.chain:
+            return
+        symbol = self.entrance
+        for layer in self.chain:
+            symbol = layer(symbol)
+        self.connect(self.entrance, symbol)
+
+    def build(self, shape: Any) -> None:
+        """Builds the chain for inputs of `shape` = (None, ...)."""
+        if not self._connected and self.chain:
+            self.entrance = InputLayer(tuple(shape[1:])).output
+            self._rebuild()
+
+    def ensure_built(self, shape: Any) -> None:
+        if not self._connected:
+            self.build(shape)
+
+    def _need_graph_for(self, x: Any) -> None:
+        if not isinstance(x, list):
+            self.ensure_built((None, *x.shape[1:]))
+        self._need_graph()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in their order, without the input."""
+        return list(self.chain)
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers."""
+        return unique(self.chain)
