@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minicnn.tensor import Tensor
+
 
 def to_numpy(x):
     """x on the host: a CuPy array is fetched, anything else goes through np.asarray."""
@@ -35,3 +37,8 @@ def distinct(rng, *shape):
     """Random numbers of both signs, any two at least 0.1 apart: no finite difference meets a tie."""
     count = int(np.prod(shape))
     return (rng.permutation(count).reshape(shape) - count // 2) / 10 + 0.05
+
+
+def leaf(xp, values, dtype="float64"):
+    """A tensor that wants a gradient."""
+    return Tensor(xp.asarray(values, dtype=dtype), requires_grad=True)
