@@ -306,10 +306,13 @@ def vjp(y: Tensor, x: Tensor | Sequence[Tensor], dy: Array | None = None, probe:
     Only the part of the tape between x and y is swept, and no `grad` is touched. Zeros where y does not depend on x.
     """
     targets = [x] if isinstance(x, Tensor) else list(x)
+    for target in targets:
+        if not target.requires_grad:
+            raise RuntimeError(f"the tape says nothing about {target}: it was made without requires_grad=True")
     found: dict[Tensor, Array] = {}
-    wanted = _between(y, targets)
+    seed, wanted = _seed(y, dy), _between(y, targets)
     if y in wanted:
-        for tensor, gradient in _sweep(y, _seed(y, dy), keep=True, probe=probe, wanted=wanted):
+        for tensor, gradient in _sweep(y, seed, keep=True, probe=probe, wanted=wanted):
             if tensor in targets:
                 found[tensor] = gradient
     result = [found[t] if t in found else backend_of(t.data).xp.zeros_like(t.data) for t in targets]
@@ -342,17 +345,27 @@ def _sweep(
         _, tensor = heapq.heappop(waiting)
         dy = gradients.pop(tensor)
         yield tensor, dy
-        for edge, gradient in _edges(tensor, dy, wanted):
-            if probe is not None:
-                probe(edge, gradient)
-            parent = edge.parent
-            if parent in gradients:
-                gradients[parent] = gradients[parent] + gradient
-            else:
-                gradients[parent] = gradient
-                heapq.heappush(waiting, (-parent.order, parent))
+        for parent in _hand_on(tensor, dy, gradients, probe, wanted):
+            heapq.heappush(waiting, (-parent.order, parent))
         if not keep and tensor.op is not None:
             tensor.op, tensor.parents = FREED, ()
+
+
+def _hand_on(tensor: Tensor, dy: Array, gradients: dict[Tensor, Array], probe: Probe | None, wanted) -> list[Tensor]:
+    """Adds to `gradients` what the op behind `tensor` returns; gives the parents that are new there.
+
+    A function of its own, so that no edge outlives it: an edge holds its op, and the op all that it kept.
+    """
+    new = []
+    for edge, gradient in _edges(tensor, dy, wanted):
+        if probe is not None:
+            probe(edge, gradient)
+        if edge.parent in gradients:
+            gradients[edge.parent] = gradients[edge.parent] + gradient
+        else:
+            gradients[edge.parent] = gradient
+            new.append(edge.parent)
+    return new
 
 
 def _edges(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tuple[Edge, Array]]:

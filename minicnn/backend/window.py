@@ -27,15 +27,32 @@ class Window:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
+    def __post_init__(self):
+        """Raises ValueError for numbers and pads that mean nothing."""
+        for name in ("strides", "dilation"):
+            if len(pair := getattr(self, name)) != 2 or min(pair) < 1:
+                raise ValueError(f"{name} must be two whole numbers from 1 up, got {pair!r}")
+        if self.groups < 1:
+            raise ValueError(f"groups must be at least 1, got {self.groups!r}")
+        if not self._pads_mean_something():
+            raise ValueError(f"pads must be 'valid', 'same' or ((top, bottom), (left, right)), got {self.pads!r}")
+
+    def _pads_mean_something(self) -> bool:
+        if isinstance(self.pads, str):
+            return self.pads in ("valid", "same")
+        try:
+            (top, bottom), (left, right) = self.pads
+            return min(top, bottom, left, right) >= 0
+        except (TypeError, ValueError):
+            return False
+
     def explicit_pads(self, size: tuple[int, int], kernel: tuple[int, int]) -> Pads:
         """((top, bottom), (left, right)) for an input of `size` = (H, W) and a kernel of (KH, KW)."""
         if self.pads == "valid":
             return (0, 0), (0, 0)
-        if self.pads == "same":
+        if isinstance(self.pads, str):  # "same": __post_init__ lets no other text pass
             tall, wide = (same_pads(*axis) for axis in zip(size, kernel, self.strides, self.dilation, strict=True))
             return tall, wide
-        if isinstance(self.pads, str):
-            raise ValueError(f"pads must be 'valid', 'same' or ((top, bottom), (left, right)), got {self.pads!r}")
         return self.pads
 
     def output_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:

@@ -1,6 +1,9 @@
 """How weights begin. The same seed gives the same weights, whatever was drawn elsewhere."""
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,6 +11,26 @@ import numpy as np
 from minicnn.config import config, generator
 from minicnn.layers.naming import snake_case
 from minicnn.names import unknown
+
+
+class _State(threading.local):
+    placeholders = False
+
+
+_state = _State()
+
+
+@contextmanager
+def placeholders() -> Iterator[None]:
+    """Within the block nothing random is drawn: weights are zeros, whose memory the system gives when they are written.
+
+    For counting the parameters of a network, or where a file's weights take their place.
+    """
+    before, _state.placeholders = _state.placeholders, True
+    try:
+        yield
+    finally:
+        _state.placeholders = before
 
 
 class Initializer:
@@ -21,6 +44,8 @@ class Initializer:
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
         """The first value, of `shape`, in `dtype` (floatx unless given)."""
+        if _state.placeholders:
+            return np.zeros(shape, dtype or config.floatx)
         if self.seed is None:
             rng = generator("initial weight", config.draws)
             config.draws += 1

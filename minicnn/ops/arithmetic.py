@@ -71,6 +71,8 @@ class Power(Op):
         return x**self.exponent
 
     def backward(self, dy):
+        if self.exponent == 0:  # 0 * x^-1 is not a number at x = 0
+            return (self.xp.zeros_like(dy),)
         return (dy * self.exponent * self.x ** (self.exponent - 1),)
 
 

@@ -28,4 +28,7 @@ class SoftmaxCrossEntropy(Op):
             return labels.astype(x.dtype)
         if labels.shape != x.shape[:-1]:
             raise ValueError(f"labels must be {x.shape[:-1]} class numbers or {x.shape} probabilities, got {labels.shape}")
-        return (labels[..., None] == self.xp.arange(x.shape[-1])).astype(x.dtype)
+        t = (labels[..., None] == self.xp.arange(x.shape[-1])).astype(x.dtype)
+        if not t.any(axis=-1).all():
+            raise ValueError(f"labels must be whole numbers from 0 to {x.shape[-1] - 1}, got {labels[~t.any(axis=-1)]}")
+        return t
