@@ -1,4 +1,5 @@
-"""What a whole process shares: number format, seed, threads. One small object, and the random numbers keyed by its seed."""
+"""What a whole process shares: number format, seed, threads. One small object, and the random numbers keyed by its
+seed."""
 
 import os
 import zlib

@@ -1,4 +1,5 @@
-"""Functions of tensors, arrays and symbols by their usual names: what a Lambda, a custom layer or a training loop writes."""
+"""Functions of tensors, arrays and symbols by their usual names: what a Lambda, a custom layer or a training loop
+writes."""
 
 from minicnn import ops
 from minicnn.backend import Window

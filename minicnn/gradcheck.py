@@ -1,6 +1,7 @@
 """Does a backward pass compute the derivative? Central differences in float64, against a random upstream gradient.
 
-With an upstream gradient of ones a batch norm that lacks a term of its backward pass goes unnoticed; with a random one it is
+With an upstream gradient of ones a batch norm that lacks a term of its backward pass goes unnoticed; with a random
+one it is
 off by 0.8. Keep away from kinks and ties (ReLU at 0, equal maxima): there is no derivative to compare with.
 """
 
@@ -27,7 +28,8 @@ class GradientError(AssertionError):
 def check_grad(op: Op, *arrays: Any, rng: np.random.Generator | None = None, tolerance: float = TOLERANCE) -> None:
     """Checks `op.backward` at `arrays` (float64; None for an optional input). Raises GradientError where it is wrong.
 
-    Cell by cell, for up to 400 cells of each input (drawn at random where there are more): the difference must stay within
+    Cell by cell, for up to 400 cells of each input (drawn at random where there are more): the difference must stay
+    within
     `tolerance` of the largest cell. A gradient that is 0.1 % off in one cell of ordinary size is rejected.
     """
     rng = rng or np.random.default_rng(0)
@@ -56,12 +58,17 @@ def _unused(op: Op) -> Op:
 
 
 def check_function(
-    function: Callable[..., Tensor], inputs: Sequence[Tensor], rng: np.random.Generator | None = None, tolerance: float = TOLERANCE
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    rng: np.random.Generator | None = None,
+    tolerance: float = TOLERANCE,
 ) -> None:
-    """Checks the whole backward sweep of `function()` for each of `inputs`: leaves in float64, the weights of a model say.
+    """Checks the whole backward sweep of `function()` for each of `inputs`: leaves in float64, the weights of a
+    model say.
 
     `function` takes no arguments and gives a Tensor of any shape; it is run again after each small change of an input's
-    data, so it must compute the same thing each time. A model: check_function(lambda: model(x), model.trainable_weights).
+    data, so it must compute the same thing each time. A model: check_function(lambda: model(x),
+    model.trainable_weights).
     """
     rng = rng or np.random.default_rng(0)
     y = function()

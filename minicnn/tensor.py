@@ -1,6 +1,7 @@
 """Tensors, the tape that they form, and the sweep back along it.
 
-A tensor that an op made knows the op and its parents: that is the whole tape. `backward` walks it once, in reverse order of
+A tensor that an op made knows the op and its parents: that is the whole tape. `backward` walks it once, in reverse
+order of
 creation, and hands every gradient from a consumer to a parent along an *edge*. Where one tensor feeds a skip and a
 branch there are two edges, and a `probe` sees each contribution apart before the engine adds them up.
 """
@@ -39,7 +40,8 @@ class no_grad:
 
 
 class scope:
-    """`with scope("conv2d", 0):` notes on the tape which layer, in which of its calls, runs the ops inside; nests as a path."""
+    """`with scope("conv2d", 0):` notes on the tape which layer, in which of its calls, runs the ops inside; nests as
+    a path."""
 
     def __init__(self, layer: str, call: int = 0):
         self.layer, self.call = layer, call
@@ -139,7 +141,8 @@ def _sizes(numbers) -> tuple:
 class Tensor(Operators):
     """An array, and where it came from.
 
-    data: a NumPy or CuPy array. grad: an array of the same shape after `backward`, for tensors with requires_grad that no
+    data: a NumPy or CuPy array. grad: an array of the same shape after `backward`, for tensors with requires_grad
+    that no
     op made, and for those that asked with `retain_grad()`. Nothing on the tape is ever changed in place.
     """
 
@@ -206,9 +209,11 @@ class Tensor(Operators):
         return self
 
     def backward(self, grad: Array | None = None, keep: bool = False, probe: "Probe | None" = None) -> None:
-        """Adds to `grad` of every leaf the gradient of this tensor, weighted with `grad` (default 1, for a single number).
+        """Adds to `grad` of every leaf the gradient of this tensor, weighted with `grad` (default 1, for a single
+        number).
 
-        Frees what each op kept as it passes, unless `keep` is set. `probe(edge, gradient)` sees what every op returns for
+        Frees what each op kept as it passes, unless `keep` is set. `probe(edge, gradient)` sees what every op
+        returns for
         every input, un-broadcast and before it is summed into the parent. Raises RuntimeError on a freed tape.
         """
         for tensor, dy in _sweep(self, _seed(self, grad), keep=keep, probe=probe):
@@ -280,14 +285,17 @@ def as_array(value: Any, like: Array | None = None) -> Array:
         return value.data
     if like is not None and isinstance(value, int | float):
         # A fraction does not become a whole number: images of bytes / 255.0 are fractions too.
-        return backend_of(like).asarray(value, dtype=like.dtype if like.dtype.kind == "f" or isinstance(value, int) else None)
+        return backend_of(like).asarray(
+            value, dtype=like.dtype if like.dtype.kind == "f" or isinstance(value, int) else None
+        )
     if type(value).__module__.partition(".")[0] == "cupy":
         return value
     return np.asarray(value)
 
 
 def apply(op: Op, *inputs: Any) -> Any:
-    """Runs `op` on tensors (arrays and numbers become constants; an optional input may be None) and records it on the tape."""
+    """Runs `op` on tensors (arrays and numbers become constants; an optional input may be None) and records it on
+    the tape."""
     for x in inputs:
         if isinstance(x, Deferred):
             return x.defer(op, inputs)
@@ -321,7 +329,9 @@ def vjp(y: Tensor, x: Tensor | Sequence[Tensor], dy: Array | None = None, probe:
 
 def _seed(y: Tensor, dy: Array | None) -> Array:
     if not y.requires_grad:
-        raise RuntimeError("no gradient to compute: nothing on this tape has requires_grad=True (or it ran under no_grad())")
+        raise RuntimeError(
+            "no gradient to compute: nothing on this tape has requires_grad=True (or it ran under no_grad())"
+        )
     if dy is None:
         if y.size != 1:
             raise ValueError(f"the gradient of a tensor of shape {y.shape} needs the upstream gradient: backward(grad)")
@@ -380,7 +390,9 @@ def _edges(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tuple[
         return []
     layer, call = tensor.scope or ("", 0)
     edges = []
-    for position, (parent, need, gradient) in enumerate(zip(tensor.parents, needs, op.gradients(dy, needs), strict=False)):
+    for position, (parent, need, gradient) in enumerate(
+        zip(tensor.parents, needs, op.gradients(dy, needs), strict=False)
+    ):
         if need and parent is not None:
             edges.append((Edge(op, layer, call, position, tensor, parent), unbroadcast(gradient, parent.shape)))
     return edges

@@ -1,4 +1,5 @@
-"""What differs between devices. `backend_of(*arrays)` gives the kernels for arrays, by their type; `get(name)` by name."""
+"""What differs between devices. `backend_of(*arrays)` gives the kernels for arrays, by their type; `get(name)` by
+name."""
 
 import re
 from functools import lru_cache

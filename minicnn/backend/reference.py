@@ -1,4 +1,5 @@
-"""Every kernel as plain array maths: the text to study, the oracle of the faster ones, and what runs where none is faster.
+"""Every kernel as plain array maths: the text to study, the oracle of the faster ones, and what runs where none is
+faster.
 
 Written with `self.xp`, so that it runs on NumPy and on CuPy alike. Layouts: images (N, H, W, C), kernels
 (KH, KW, C/groups, F). Sums over many rows are taken in float64: in float32 they lose digits beyond about 100,000.
@@ -12,7 +13,8 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 
 class Backend:
-    """The kernels of one kind of device. A subclass overrides those that it makes faster, so what is missing is slow, not wrong."""
+    """The kernels of one kind of device. A subclass overrides those that it makes faster, so what is missing is
+    slow, not wrong."""
 
     name = "reference"
 

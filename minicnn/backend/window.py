@@ -70,7 +70,8 @@ class Window:
         return out[0], out[1]
 
     def taps(self, kernel: tuple[int, int], out: tuple[int, int]) -> list[tuple[int, int, tuple[slice, slice]]]:
-        """For every cell (p, q) of the kernel, in row-major order: the rows and columns of the padded input it reads."""
+        """For every cell (p, q) of the kernel, in row-major order: the rows and columns of the padded input it
+        reads."""
         (sh, sw), (dh, dw), (oh, ow) = self.strides, self.dilation, out
         return [
             (p, q, (slice(p * dh, p * dh + (oh - 1) * sh + 1, sh), slice(q * dw, q * dw + (ow - 1) * sw + 1, sw)))

@@ -1,6 +1,7 @@
 """What a layer is, and the symbols that it gives when it is called before there are numbers.
 
-A layer needs `call(x, training)`. `build(shape)` makes its weights, `output_shape(shape)` says its shape without running it.
+A layer needs `call(x, training)`. `build(shape)` makes its weights, `output_shape(shape)` says its shape without
+running it.
 Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a Tensor or an array, a Tensor.
 """
 
@@ -79,7 +80,9 @@ class Node:
         if not self.parents:
             return 0
         given = [s.shape for s in self.outputs]
-        return self.layer.multiply_adds(self.arrange([p.shape for p in self.parents]), given if len(given) > 1 else given[0])
+        return self.layer.multiply_adds(
+            self.arrange([p.shape for p in self.parents]), given if len(given) > 1 else given[0]
+        )
 
 
 class Layer:
@@ -100,7 +103,9 @@ class Layer:
         kind = type(self).__name__
         self.input_shape_argument = unknown.pop("input_shape", None)  # Sequential's first layer may say it, as in Keras
         if unknown:
-            known = [p for p in inspect.signature(type(self).__init__).parameters if p not in ("self", "common", "unknown")]
+            known = [
+                p for p in inspect.signature(type(self).__init__).parameters if p not in ("self", "common", "unknown")
+            ]
             known += ["name", "trainable", "dtype"]
             wrong = next(iter(unknown))
             raise TypeError(f"{kind}: {unknown_name('argument', wrong, known)}")
@@ -135,13 +140,19 @@ class Layer:
         return self.run_on_stand_in(shape)
 
     def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
-        """Multiplications with additions that one image costs, in the forward pass; what is not a matrix product is 0."""
+        """Multiplications with additions that one image costs, in the forward pass; what is not a matrix product is
+        0."""
         return 0
 
     # Weights -------------------------------------------------------------------------------------------------------
 
     def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Any = "glorot_uniform", trainable: bool = True, regularizer: Any = None
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        regularizer: Any = None,
     ) -> Weight:
         """A new weight of this layer, called `layer/name`. Trainable ones come before statistics in `weights`."""
         if any(n is None for n in shape):
@@ -196,11 +207,16 @@ class Layer:
         return [w.numpy().copy() for w in self.weights]
 
     def set_weights(self, values: Sequence[Any]) -> None:
-        """Writes all weights, in the order of `weights`. Raises ValueError, and writes none, where shapes do not fit."""
+        """Writes all weights, in the order of `weights`. Raises ValueError, and writes none, where shapes do not
+        fit."""
         weights, values = self.weights, list(values)
         if len(values) != len(weights):
             raise ValueError(f"{self.name}: set_weights takes {len(weights)} arrays, got {len(values)}")
-        wrong = [f"{w.name} {w.shape} from {np.shape(v)}" for w, v in zip(weights, values, strict=True) if w.shape != np.shape(v)]
+        wrong = [
+            f"{w.name} {w.shape} from {np.shape(v)}"
+            for w, v in zip(weights, values, strict=True)
+            if w.shape != np.shape(v)
+        ]
         if wrong:
             raise ValueError(f"{self.name}: {len(wrong)} of {len(weights)} shapes do not fit: {'; '.join(wrong[:5])}")
         for weight, value in zip(weights, values, strict=True):
@@ -247,8 +263,8 @@ class Layer:
         """`call` on tensors, its ops noted under this layer's name. key: what random numbers depend on."""
         with self.named_errors(), scope(self.name, call):
             self.ensure_built(shapes_of(inputs))
-            extras = {name: value for name, value in (("training", training), ("key", key)) if name in self._wants}
-            y = self.call(inputs, **extras)
+            extras: dict[str, Any] = {"training": training, "key": key}
+            y = self.call(inputs, **{name: extras[name] for name in self._wants})
             passed_on = inputs if isinstance(inputs, list) else [inputs]
             if any(y is x for x in passed_on):
                 # A layer that does nothing has an edge of its own, as any other.
@@ -311,8 +327,8 @@ class Layer:
         shapes = shape if many else [shape]
         stand_ins = [fill(s) for s in shapes]
         with no_grad():
-            extras = {"training": False, "key": ("stand-in",)}
-            y = self.call(stand_ins if many else stand_ins[0], **{k: v for k, v in extras.items() if k in self._wants})
+            extras: dict[str, Any] = {"training": False, "key": ("stand-in",)}
+            y = self.call(stand_ins if many else stand_ins[0], **{name: extras[name] for name in self._wants})
         return [clear(t.shape) for t in y] if isinstance(y, list | tuple) else clear(y.shape)
 
     # Graph and configuration ---------------------------------------------------------------------------------------
@@ -331,7 +347,9 @@ class Layer:
 
     def _only_node(self, what: str) -> Node:
         if len(self.calls) != 1:
-            raise AttributeError(f"{self.name} was called {len(self.calls)} times on symbols: `{what}` is not defined; use .calls")
+            raise AttributeError(
+                f"{self.name} was called {len(self.calls)} times on symbols: `{what}` is not defined; use .calls"
+            )
         return self.calls[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -349,14 +367,16 @@ class Layer:
 
 
 def serialize(value: Any) -> Any:
-    """An argument of a layer as plain data: initializers and regularizers as {class_name, config}, activations by name."""
+    """An argument of a layer as plain data: initializers and regularizers as {class_name, config}, activations by
+    name."""
     if isinstance(value, initializers.Initializer | regularizers.Regularizer):
         return {"class_name": type(value).__name__, "config": value.get_config()}
     return activations.serialize(value) if callable(value) else value
 
 
 class Operation(Layer):
-    """One op on symbols (and constants): what `x * 2` means before there are numbers. Not in model.layers, as in Keras."""
+    """One op on symbols (and constants): what `x * 2` means before there are numbers. Not in model.layers, as in
+    Keras."""
 
     hidden = True
 
@@ -383,7 +403,11 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, **common):
         super().__init__(**common)
-        if shape is None or isinstance(shape, int) or not all(n is None or (isinstance(n, int) and n > 0) for n in shape):
+        if (
+            shape is None
+            or isinstance(shape, int)
+            or not all(n is None or (isinstance(n, int) and n > 0) for n in shape)
+        ):
             raise ValueError(f"{self.name}: shape must be the sizes of one example, (H, W, C), got {shape!r}")
         self.shape, self.batch_size = tuple(shape), batch_size
         self.built = True
@@ -396,7 +420,10 @@ class InputLayer(Layer):
 
 
 def Input(  # noqa: N802  (Keras's name)
-    shape: Sequence[int | None] | None = None, batch_size: int | None = None, dtype: str | None = None, name: str | None = None
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
 ) -> Symbol:
     """A symbol of shape (None, *shape): where a model begins."""
     return InputLayer(shape, batch_size, name=name or automatic_name("input_layer"), dtype=dtype).output
@@ -411,8 +438,7 @@ def shapes_of(inputs: Any) -> Any:
 
 def unique(items: Sequence[Any]) -> list[Any]:
     """The items in their order, each object once."""
-    seen: set[int] = set()
-    return [x for x in items if not (id(x) in seen or seen.add(id(x)))]
+    return list({id(x): x for x in items}.values())
 
 
 def int_shape(x: Any) -> Shape:

@@ -14,6 +14,9 @@ from minicnn.layers.windows import channels_last, check_images, padding_name, pa
 class Convolution(Layer):
     """What the three convolutions share: a window, an activation, a bias."""
 
+    bias_initializer: Any
+    bias_regularizer: Any
+
     def __init__(self, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, **common):
         super().__init__(**common)
         self.kernel_size = pair(self, "kernel_size", kernel_size)
@@ -46,7 +49,8 @@ class Convolution(Layer):
 class Conv2D(Convolution):
     """y = activation(conv(x, kernel) + bias).  x: (N, H, W, C)   y: (N, OH, OW, filters)
 
-    Weights: kernel (KH, KW, C/groups, filters), bias (filters,). padding "same" gives OH = ceil(H / stride), the odd zero
+    Weights: kernel (KH, KW, C/groups, filters), bias (filters,).
+    padding "same" gives OH = ceil(H / stride), the odd zero
     going after the data.
     """
 
@@ -72,13 +76,21 @@ class Conv2D(Convolution):
         if filters % groups:
             raise ValueError(f"{self.name}: filters={filters} cannot be cut into groups={groups} equal parts")
         self.filters, self.groups = filters, groups
-        self.kernel_initializer, self.bias_initializer = initializers.get(kernel_initializer), initializers.get(bias_initializer)
-        self.kernel_regularizer, self.bias_regularizer = regularizers.get(kernel_regularizer), regularizers.get(bias_regularizer)
+        self.kernel_initializer, self.bias_initializer = (
+            initializers.get(kernel_initializer),
+            initializers.get(bias_initializer),
+        )
+        self.kernel_regularizer, self.bias_regularizer = (
+            regularizers.get(kernel_regularizer),
+            regularizers.get(bias_regularizer),
+        )
 
     def build(self, shape):
         channels = self.channels(shape)
         if channels % self.groups:
-            raise ValueError(f"{channels} input channels cannot be cut into groups={self.groups} equal parts, input {shape}")
+            raise ValueError(
+                f"{channels} input channels cannot be cut into groups={self.groups} equal parts, input {shape}"
+            )
         self.kernel = self.add_weight(
             "kernel",
             (*self.kernel_size, channels // self.groups, self.filters),
@@ -132,7 +144,10 @@ class DepthwiseConv2D(Convolution):
         self.depth_multiplier = depth_multiplier
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.bias_initializer, self.bias_regularizer = initializers.get(bias_initializer), regularizers.get(bias_regularizer)
+        self.bias_initializer, self.bias_regularizer = (
+            initializers.get(bias_initializer),
+            regularizers.get(bias_regularizer),
+        )
 
     def build(self, shape):
         shape_of_kernel = (*self.kernel_size, self.channels(shape), self.depth_multiplier)
@@ -155,7 +170,8 @@ class DepthwiseConv2D(Convolution):
 class SeparableConv2D(Convolution):
     """A depthwise convolution, then a 1x1 one that mixes the channels.  x: (N, H, W, C)   y: (N, OH, OW, filters)
 
-    Weights: depthwise_kernel (KH, KW, C, depth_multiplier), pointwise_kernel (1, 1, C * depth_multiplier, filters), bias.
+    Weights: depthwise_kernel (KH, KW, C, depth_multiplier), pointwise_kernel (1, 1, C * depth_multiplier, filters),
+    bias.
     """
 
     def __init__(
@@ -184,15 +200,24 @@ class SeparableConv2D(Convolution):
         self.pointwise_initializer = initializers.get(pointwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.bias_initializer, self.bias_regularizer = initializers.get(bias_initializer), regularizers.get(bias_regularizer)
+        self.bias_initializer, self.bias_regularizer = (
+            initializers.get(bias_initializer),
+            regularizers.get(bias_regularizer),
+        )
 
     def build(self, shape):
         channels, m = self.channels(shape), self.depth_multiplier
         self.depthwise_kernel = self.add_weight(
-            "depthwise_kernel", (*self.kernel_size, channels, m), self.depthwise_initializer, regularizer=self.depthwise_regularizer
+            "depthwise_kernel",
+            (*self.kernel_size, channels, m),
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
         )
         self.pointwise_kernel = self.add_weight(
-            "pointwise_kernel", (1, 1, channels * m, self.filters), self.pointwise_initializer, regularizer=self.pointwise_regularizer
+            "pointwise_kernel",
+            (1, 1, channels * m, self.filters),
+            self.pointwise_initializer,
+            regularizer=self.pointwise_regularizer,
         )
         self.add_bias(self.filters)
 

@@ -36,11 +36,19 @@ class Dense(Layer):
         positive(self, units=units)
         self.units, self.use_bias = units, use_bias
         self.activation = activations.get(activation)
-        self.kernel_initializer, self.bias_initializer = initializers.get(kernel_initializer), initializers.get(bias_initializer)
-        self.kernel_regularizer, self.bias_regularizer = regularizers.get(kernel_regularizer), regularizers.get(bias_regularizer)
+        self.kernel_initializer, self.bias_initializer = (
+            initializers.get(kernel_initializer),
+            initializers.get(bias_initializer),
+        )
+        self.kernel_regularizer, self.bias_regularizer = (
+            regularizers.get(kernel_regularizer),
+            regularizers.get(bias_regularizer),
+        )
 
     def build(self, shape):
-        self.kernel = self.add_weight("kernel", (shape[-1], self.units), self.kernel_initializer, regularizer=self.kernel_regularizer)
+        self.kernel = self.add_weight(
+            "kernel", (shape[-1], self.units), self.kernel_initializer, regularizer=self.kernel_regularizer
+        )
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight("bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer)
@@ -134,7 +142,10 @@ class Reshape(Layer):
     def __init__(self, target_shape: Sequence[int], **common):
         super().__init__(**common)
         self.target_shape = tuple(target_shape)
-        if any(not isinstance(n, int) or n < -1 or n == 0 for n in self.target_shape) or self.target_shape.count(-1) > 1:
+        if (
+            any(not isinstance(n, int) or n < -1 or n == 0 for n in self.target_shape)
+            or self.target_shape.count(-1) > 1
+        ):
             raise ValueError(f"{self.name}: target_shape must be sizes, with at most one -1, got {target_shape!r}")
 
     def output_shape(self, shape):
@@ -152,12 +163,18 @@ class Reshape(Layer):
 class Lambda(Layer):
     """Any function of a tensor or a list of them: Lambda(lambda x, k: x * k, arguments={"k": 2}).
 
-    The shape is found by running the function once on zeros, unless `output_shape` (without the batch) gives it. The function
+    The shape is found by running the function once on zeros, unless `output_shape` (without the batch) gives it. The
+    function
     must be made of tensor arithmetic and `minicnn.functions`, or it stops the gradient.
     """
 
     def __init__(
-        self, function: Callable, output_shape: Any = None, mask: Any = None, arguments: dict[str, Any] | None = None, **common
+        self,
+        function: Callable,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **common,
     ):
         super().__init__(**common)
         if not callable(function):

@@ -122,7 +122,9 @@ class VarianceScaling(Initializer):
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"mode must be 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
-            raise ValueError(f"distribution must be 'uniform', 'truncated_normal' or 'untruncated_normal', got {distribution!r}")
+            raise ValueError(
+                f"distribution must be 'uniform', 'truncated_normal' or 'untruncated_normal', got {distribution!r}"
+            )
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
 
     def draw(self, shape, rng):
@@ -139,10 +141,10 @@ class VarianceScaling(Initializer):
 
 
 class _Scaled(VarianceScaling):
-    arguments: tuple = ()
+    arguments: tuple[float, str, str]  # scale, mode, distribution
 
     def __init__(self, seed: int | None = None):
-        super().__init__(*self.arguments, seed=seed)
+        super().__init__(*self.arguments, seed)
 
     def get_config(self):
         return {"seed": self.seed}
@@ -245,7 +247,9 @@ def get(identifier: Any) -> Any:
         return identifier()
     if callable(identifier):
         return identifier
-    raise ValueError(f"an initializer must be a name, an Initializer or a function of (shape, dtype), got {identifier!r}")
+    raise ValueError(
+        f"an initializer must be a name, an Initializer or a function of (shape, dtype), got {identifier!r}"
+    )
 
 
 zeros, ones, constant = Zeros, Ones, Constant

@@ -84,7 +84,9 @@ class ScaledAdd(Merge):
 
     def check(self, inputs):
         if not isinstance(inputs, list) or len(inputs) != 2:
-            raise ValueError(f"expected a list [x, residual], got {len(inputs) if isinstance(inputs, list) else 1} input(s)")
+            raise ValueError(
+                f"expected a list [x, residual], got {len(inputs) if isinstance(inputs, list) else 1} input(s)"
+            )
 
     def merge(self, a, b):
         return functions.scaled_add(a, b, self.scale)
@@ -105,7 +107,8 @@ class Scale(SameShape):
 
 
 class PadShortcut(Layer):
-    """ResNet's option A: every stride-th pixel, and zero channels behind the old ones.  (N, H, W, C) -> (N, OH, OW, filters)
+    """ResNet's option A: every stride-th pixel, and zero channels behind the old ones.  (N, H, W, C) -> (N, OH, OW,
+    filters)
 
     He et al. 2015, section 3.3: a shortcut without weights where a stage halves the image and doubles the channels.
     """

@@ -32,4 +32,3 @@ def clear_session() -> None:
     """Starts the automatic names, and the order of initial weights, from the beginning."""
     _names.used.clear()
     config.draws = 0
-

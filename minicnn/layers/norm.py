@@ -33,10 +33,16 @@ class BatchNormalization(SameShape):
     ):
         super().__init__(**common)
         self.axis, self.momentum, self.epsilon, self.center, self.scale = axis, momentum, epsilon, center, scale
-        self.beta_initializer, self.gamma_initializer = initializers.get(beta_initializer), initializers.get(gamma_initializer)
+        self.beta_initializer, self.gamma_initializer = (
+            initializers.get(beta_initializer),
+            initializers.get(gamma_initializer),
+        )
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        self.beta_regularizer, self.gamma_regularizer = regularizers.get(beta_regularizer), regularizers.get(gamma_regularizer)
+        self.beta_regularizer, self.gamma_regularizer = (
+            regularizers.get(beta_regularizer),
+            regularizers.get(gamma_regularizer),
+        )
 
     def build(self, shape):
         axis = self.axis[0] if isinstance(self.axis, list | tuple) and len(self.axis) == 1 else self.axis
@@ -49,7 +55,9 @@ class BatchNormalization(SameShape):
         if self.center:
             self.beta = self.add_weight("beta", size, self.beta_initializer, regularizer=self.beta_regularizer)
         self.moving_mean = self.add_weight("moving_mean", size, self.moving_mean_initializer, trainable=False)
-        self.moving_variance = self.add_weight("moving_variance", size, self.moving_variance_initializer, trainable=False)
+        self.moving_variance = self.add_weight(
+            "moving_variance", size, self.moving_variance_initializer, trainable=False
+        )
 
     def call(self, x, training):
         if x.shape[-1] != self.moving_mean.shape[0]:
@@ -71,8 +79,8 @@ class BatchNormalization(SameShape):
 class LocalResponseNormalization(SameShape):
     """x / (bias + alpha * sum of x^2 over the 2 * depth_radius + 1 neighbouring channels)^beta.  x: (N, H, W, C)
 
-    Krizhevsky et al. 2012, section 3.3, with k = bias, n = 2 * depth_radius + 1; the defaults are tf.nn.lrn's, the paper has
-    depth_radius=2, bias=2, alpha=1e-4, beta=0.75.
+    Krizhevsky et al. 2012, section 3.3, with k = bias, n = 2 * depth_radius + 1. The defaults are tf.nn.lrn's; the
+    paper has depth_radius=2, bias=2, alpha=1e-4, beta=0.75.
     """
 
     def __init__(self, depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5, **common):

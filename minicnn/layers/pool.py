@@ -12,7 +12,9 @@ from minicnn.layers.windows import channels_last, check_images, padding_name, pa
 class Pooling2D(Layer):
     """What max and average pooling share: windows of `pool_size`, `strides` (default: the size), `padding`."""
 
-    def __init__(self, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None, **common):
+    def __init__(
+        self, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None, **common
+    ):
         super().__init__(**common)
         self.pool_size = pair(self, "pool_size", pool_size)
         self.strides = self.pool_size if strides is None else pair(self, "strides", strides)
@@ -28,7 +30,12 @@ class MaxPooling2D(Pooling2D):
     """The largest cell of each window; padding never wins.  x: (N, H, W, C)   y: (N, OH, OW, C)"""
 
     def __init__(
-        self, pool_size: Any = (2, 2), strides: Any = None, padding: str = "valid", data_format: str | None = None, **common
+        self,
+        pool_size: Any = (2, 2),
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **common,
     ):
         super().__init__(pool_size, strides, padding, data_format, **common)
 
@@ -72,7 +79,8 @@ class GlobalMaxPooling2D(GlobalPooling2D):
 
 
 class Subsampling2D(Pooling2D):
-    """LeNet's trainable pooling: activation(coefficient[c] * (sum of the window) + bias[c]).  (N, H, W, C) -> (N, OH, OW, C)
+    """LeNet's trainable pooling: activation(coefficient[c] * (sum of the window) + bias[c]).  (N, H, W, C) -> (N,
+    OH, OW, C)
 
     LeCun et al. 1998, section II.B: layers S2 and S4, with 2 weights a map. The coefficient begins as the average.
     """
@@ -95,9 +103,15 @@ class Subsampling2D(Pooling2D):
 class Margins2D(Layer):
     """What padding and cropping share: how much at ((top, bottom), (left, right))."""
 
+    sides: tuple[tuple[int, int], tuple[int, int]]
+
     def margins(self, name: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
         """One number, (height, width), or ((top, bottom), (left, right)). Raises ValueError for anything else."""
-        if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(side, list | tuple) for side in value):
+        if (
+            isinstance(value, list | tuple)
+            and len(value) == 2
+            and all(isinstance(side, list | tuple) for side in value)
+        ):
             return pair(self, name, value[0], 0), pair(self, name, value[1], 0)
         tall, wide = pair(self, name, value, 0)
         return (tall, tall), (wide, wide)
@@ -142,4 +156,3 @@ class Cropping2D(Margins2D):
         _, h, w, _ = self.resized(x.shape, -1)
         (top, _), (left, _) = self.sides
         return x[:, top : top + h, left : left + w]
-

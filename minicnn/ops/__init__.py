@@ -30,8 +30,10 @@ from minicnn.ops.pool import AvgPool2D, MaxPool2D
 from minicnn.ops.shape import Concatenate, Identity, Index, Pad, Reshape, Transpose
 
 __all__ = [
-    "Absolute", "Add", "AvgPool2D", "BatchNorm", "BatchNormInference", "Clip", "Concatenate", "Conv2D", "Divide", "Dropout",
-    "Exp", "Identity", "Index", "LocalResponseNorm", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool2D", "Maximum", "Mean",
+    "Absolute", "Add", "AvgPool2D", "BatchNorm", "BatchNormInference", "Clip", "Concatenate", "Conv2D", "Divide",
+    "Dropout",
+    "Exp", "Identity", "Index", "LocalResponseNorm", "Log", "LogSoftmax", "MatMul", "Max", "MaxPool2D", "Maximum",
+    "Mean",
     "Minimum", "Multiply", "Negative", "Op", "Pad", "Power", "ReLU", "Reshape", "ScaledAdd", "Sigmoid", "Softmax",
     "SoftmaxCrossEntropy", "Sqrt", "Subtract", "Sum", "Tanh", "Transpose", "Window", "unbroadcast",
 ]  # fmt: skip

@@ -4,7 +4,8 @@ from minicnn.ops.base import Op
 
 
 class Add(Op):
-    """y = a + b. At a residual merge both edges carry dy unchanged: the skip and the branch differ only further back."""
+    """y = a + b. At a residual merge both edges carry dy unchanged: the skip and the branch differ only further
+    back."""
 
     def forward(self, a, b):
         return a + b
@@ -183,6 +184,8 @@ class MatMul(Op):
 
 class Reduction(Op):
     """Folds one axis, several (a tuple), or all of them (None)."""
+
+    shape: tuple[int, ...]  # of x
 
     def __init__(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False):
         self.axis, self.keepdims = axis, keepdims

@@ -34,10 +34,13 @@ class Conv2D(Op):
         """Raises ValueError for shapes that do not fit together."""
         groups = self.window.groups
         if x.ndim != 4 or w.ndim != 4:
-            raise ValueError(f"conv2d: expected x (N, H, W, C) and w (KH, KW, C/groups, F), got {x.shape} and {w.shape}")
+            raise ValueError(
+                f"conv2d: expected x (N, H, W, C) and w (KH, KW, C/groups, F), got {x.shape} and {w.shape}"
+            )
         if x.shape[3] != w.shape[2] * groups:
             raise ValueError(
-                f"conv2d: the kernel {w.shape} with groups={groups} reads {w.shape[2] * groups} channels, got an input of {x.shape}"
+                f"conv2d: the kernel {w.shape} with groups={groups} reads {w.shape[2] * groups} channels, "
+                f"got an input of {x.shape}"
             )
         if w.shape[3] % groups:
             raise ValueError(f"conv2d: {w.shape[3]} filters cannot be cut into groups={groups} equal parts")

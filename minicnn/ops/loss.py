@@ -1,4 +1,5 @@
-"""Losses that are worth an op of their own: softmax and cross-entropy in one, which is exact where the two apart overflow."""
+"""Losses that are worth an op of their own: softmax and cross-entropy in one, which is exact where the two apart
+overflow."""
 
 from minicnn.ops.base import Op
 
@@ -27,7 +28,9 @@ class SoftmaxCrossEntropy(Op):
         if labels.shape == x.shape:
             return labels.astype(x.dtype)
         if labels.shape != x.shape[:-1]:
-            raise ValueError(f"labels must be {x.shape[:-1]} class numbers or {x.shape} probabilities, got {labels.shape}")
+            raise ValueError(
+                f"labels must be {x.shape[:-1]} class numbers or {x.shape} probabilities, got {labels.shape}"
+            )
         t = (labels[..., None] == self.xp.arange(x.shape[-1])).astype(x.dtype)
         if not t.any(axis=-1).all():
             raise ValueError(f"labels must be whole numbers from 0 to {x.shape[-1] - 1}, got {labels[~t.any(axis=-1)]}")

@@ -46,9 +46,11 @@ class BatchNormInference(Op):
 
 
 class LocalResponseNorm(Op):
-    """y[..., i] = x[..., i] / d[..., i]^beta,  d[..., i] = bias + alpha * sum of x[..., j]^2 over |j - i| <= depth_radius.
+    """y[..., i] = x[..., i] / d[..., i]^beta,  d[..., i] = bias + alpha * sum of x[..., j]^2 over |j - i| <=
+    depth_radius.
 
-    x, y: (..., C). Krizhevsky et al. 2012, section 3.3; as tf.nn.lrn, the sum is not divided by the number of neighbours.
+    x, y: (..., C). Krizhevsky et al. 2012, section 3.3; as tf.nn.lrn, the sum is not divided by the number of
+    neighbours.
     """
 
     def __init__(self, depth_radius: int = 5, bias: float = 1.0, alpha: float = 1.0, beta: float = 0.5):

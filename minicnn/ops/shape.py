@@ -1,4 +1,5 @@
-"""Moving numbers about: reshape, transpose, indexing, padding, concatenation. Each backward is the same move, undone."""
+"""Moving numbers about: reshape, transpose, indexing, padding, concatenation. Each backward is the same move,
+undone."""
 
 from minicnn.ops.base import Op, check_axis
 
@@ -34,8 +35,9 @@ class Transpose(Op):
         self.axes = axes
 
     def forward(self, x):
-        self.back = None if self.axes is None else tuple(sorted(range(x.ndim), key=lambda i: self.axes[i] % x.ndim))
-        return x.transpose(self.axes)
+        axes = self.axes or tuple(reversed(range(x.ndim)))
+        self.back = tuple(sorted(range(x.ndim), key=lambda i: axes[i] % x.ndim))
+        return x.transpose(axes)
 
     def backward(self, dy):
         return (dy.transpose(self.back),)
