@@ -1,4 +1,4 @@
-"""The flags of `minicnn train`, and how defaults, a recipe, a config file and the command line become one set of settings."""
+"""The flags of `minicnn train`, and how they become settings, with the defaults, a recipe and a config file."""
 
 import argparse
 import shutil
@@ -72,8 +72,10 @@ def _how(group):
     group.add_argument("-b", "--batch-size", metavar="N", type=_at_least(1), help="images a step")
     group.add_argument("--opt", choices=("sgd", "adam"), help="optimizer: sgd or adam", metavar="NAME")
     group.add_argument("--lr", metavar="X", type=_number(low=0), help="learning rate")
+    group.add_argument("--sched", metavar="NAME", choices=("none", "cosine"), help="learning rate: none or cosine to 0")
     group.add_argument("--momentum", metavar="X", type=_number(low=0, below=1), help="of sgd")
     group.add_argument("--weight-decay", metavar="X", type=_number(low=0), help="decoupled, as in AdamW")
+    group.add_argument("--shift", metavar="N", type=_at_least(0), help="move images at random by up to N cells")
     group.add_argument("--seed", metavar="N", type=_at_least(0), help="of weights and shuffling (default: 0)")
     group.add_argument("--limit-batches", metavar="N", type=_at_least(1), help="steps an epoch, for a quick try")
 

@@ -1,10 +1,10 @@
 """How each network is trained unless a flag says otherwise."""
 
-DEFAULT = {"epochs": 10, "batch_size": 32, "opt": "adam", "lr": 1e-3}
+DEFAULT = {"epochs": 10, "batch_size": 32, "opt": "adam", "lr": 1e-3, "sched": "cosine", "shift": 0}
 
 # (model, data set): what differs from DEFAULT.
 RECIPES: dict[tuple[str, str], dict[str, object]] = {
-    ("lenet5", "digits"): {"epochs": 15, "lr": 2e-3},
+    ("lenet5", "digits"): {"epochs": 15, "lr": 2e-3, "shift": 2},
 }
 
 

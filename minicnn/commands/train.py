@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,9 +18,12 @@ from minicnn import backend, config, data, zoo
 from minicnn.commands import NOT_FINITE, Stopped, guarded, toml
 from minicnn.commands.arguments import resolve, to_table
 from minicnn.commands.runs import MetricsFile, make_folder, write_text
+from minicnn.data.augment import shift
 from minicnn.data.images import prepare
+from minicnn.data.loader import Loader
 from minicnn.training import SGD, Adam, Callback
 from minicnn.training.progress import Progress
+from minicnn.training.schedules import Cosine
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(settings: SimpleNamespace) -> None:
     """A whole run: the summary, the training, the test, the files.
 
-    Raises DeviceError, ValueError and OSError for what is not there or does not fit, before the training begins; Stopped
-    for a loss that is not finite, and for Ctrl-C, when the weights of the last step are kept.
+    Raises DeviceError, ValueError and OSError for what is not there or does not fit, before the training begins;
+    Stopped for a loss that is not finite, and for Ctrl-C, when the weights of the last step are kept.
     """
-    say = (lambda *words: None) if settings.quiet else print
+    say: Callable[..., None] = _nothing if settings.quiet else print
     device = choose_device(settings.device, say)
     config.set_random_seed(settings.seed)
     config.set_floatx(settings.dtype)
@@ -49,15 +53,24 @@ def train(settings: SimpleNamespace) -> None:
     if settings.summary:
         return
     model.to(device)
-    model.compile(optimizer(settings), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    loader = training_batches(dataset, model.input_shape[1:], settings)
+    model.compile(
+        optimizer(settings, steps=settings.epochs * len(loader)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
     folder = make_folder(settings.output, settings.name)
     write_text(folder / "config.toml", toml.dumps(to_table(settings)))
-    _fit(model, dataset, settings, folder, say)
+    _fit(model, loader, settings, folder)
     _test(model, dataset, settings)
     print(f"run folder: {folder} (config.toml, metrics.csv, weights.safetensors)")
 
 
-def choose_device(name: str, say) -> str:
+def _nothing(*_, **__) -> None:
+    """Takes what print takes."""
+
+
+def choose_device(name: str, say: Callable[..., None]) -> str:
     """The device by that name, or for "auto" the GPU if there is one. Raises DeviceError where it is not there."""
     if name != "auto":
         backend.get(name)
@@ -79,24 +92,28 @@ def build(settings: SimpleNamespace, classes: int):
     return zoo.build(settings.model, settings.variant, input_shape=(height, width, channels), classes=classes)
 
 
-def optimizer(settings: SimpleNamespace):
-    """The optimizer that the settings name."""
+def optimizer(settings: SimpleNamespace, steps: int):
+    """The optimizer that the settings name, its learning rate scheduled over `steps`."""
+    rate = Cosine(settings.lr, steps) if settings.sched == "cosine" else settings.lr
     if settings.opt == "sgd":
-        return SGD(settings.lr, momentum=settings.momentum or 0.0, weight_decay=settings.weight_decay)
-    return Adam(settings.lr, weight_decay=settings.weight_decay)
+        return SGD(rate, momentum=settings.momentum or 0.0, weight_decay=settings.weight_decay)
+    return Adam(rate, weight_decay=settings.weight_decay)
 
 
-def _fit(model, dataset, settings, folder: Path, say) -> None:
-    x = prepare(dataset.x_train, model.input_shape[1:], dataset.top)
-    y = dataset.y_train
-    if settings.limit_batches is not None:
-        x, y = (part[: settings.limit_batches * settings.batch_size] for part in (x, y))
+def training_batches(dataset: data.Dataset, shape: tuple[int, int, int], settings: SimpleNamespace) -> Loader:
+    """The training images in the network's shape, augmented as the settings say."""
+    x = prepare(dataset.x_train, shape, dataset.top)
+    augment = partial(shift, most=settings.shift) if settings.shift else None
+    return Loader(x, dataset.y_train, settings.batch_size, augment, limit=settings.limit_batches)
+
+
+def _fit(model, loader: Loader, settings, folder: Path) -> None:
     weights = folder / "weights.safetensors"
     try:
         with remembered_signals() as received:
-            watch = Watch(MetricsFile(folder / "metrics.csv"), len(x), received)
+            watch = Watch(MetricsFile(folder / "metrics.csv"), loader.samples, received)
             shown = [] if settings.quiet else [Progress(log_interval=settings.log_interval)]
-            model.fit(x, y, settings.batch_size, settings.epochs, verbose=0, callbacks=[watch, *shown])
+            model.fit(loader, epochs=settings.epochs, verbose=0, callbacks=[watch, *shown])
     except KeyboardInterrupt:  # the second Ctrl-C: in the middle of a step
         model.save_weights(weights)
         raise
@@ -126,6 +143,7 @@ class Watch(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the epoch's clock."""
         self.epoch, self.begun = epoch, time.perf_counter()
+        self.rate = self.model.compiled.optimizer.learning_rate
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the loss and at the signals."""
@@ -140,12 +158,12 @@ class Watch(Callback):
         seconds = time.perf_counter() - self.begun
         numbers = {name: f"{value:.6g}" for name, value in logs.items()}
         rates = {"seconds": f"{seconds:.3f}", "images_per_second": f"{self.samples / seconds:.1f}"}
-        self.metrics.add({"epoch": epoch + 1, "lr": f"{self.model.compiled.optimizer.learning_rate:g}", **numbers, **rates})
+        self.metrics.add({"epoch": epoch + 1, "lr": f"{self.rate:g}", **numbers, **rates})
 
 
 @contextlib.contextmanager
 def remembered_signals() -> Iterator[list[signal.Signals]]:
-    """Within the block the first Ctrl-C or SIGTERM is only remembered, in the list; the second one takes effect at once."""
+    """Within the block the first Ctrl-C or SIGTERM is only remembered, in the list; the second one acts at once."""
     received: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
         yield received

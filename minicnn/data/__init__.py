@@ -10,7 +10,7 @@ from minicnn.names import unknown
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (N, H, W, C) uint8 with values 0..top, labels (N,) int64, split into a part for training and one for test."""
+    """Images (N, H, W, C) uint8 with values 0..top and labels (N,) int64, in a part for training and one for test."""
 
     name: str
     x_train: np.ndarray

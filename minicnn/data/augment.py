@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def shift(images: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+def shift(images: np.ndarray, random: np.random.Generator, most: int) -> np.ndarray:
     """Moves each image by whole cells, from -most to most along either axis; what comes in at the border is 0.
 
     images: (N, H, W, C); a new array of the same shape and type

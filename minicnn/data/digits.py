@@ -1,8 +1,8 @@
 """The embedded data set: 1,797 real handwritten digits of 8 x 8 cells, 1,437 for training and 360 for test.
 
 E. Alpaydin and C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
-https://archive.ics.uci.edu/dataset/80, licensed CC BY 4.0; the part that scikit-learn ships. A cell holds the ink in 4 x 4
-pixels of the scan, 0..16. tools/make_digits.py made the file and the split (stratified, seed 0), once.
+https://archive.ics.uci.edu/dataset/80, licensed CC BY 4.0; the part that scikit-learn ships. A cell holds the ink in
+4 x 4 pixels of the scan, 0..16. tools/make_digits.py made the file and the split (stratified, seed 0), once.
 """
 
 from importlib import resources

@@ -30,7 +30,7 @@ def _interpolate(x: np.ndarray, size: int, axis: int) -> np.ndarray:
 def prepare(images: np.ndarray, shape: tuple[int, int, int], top: float) -> np.ndarray:
     """Images as a network wants them: resized to `shape` = (H, W, C), and scaled from [0, top] to [0, 1].
 
-    Grey images are repeated where the network wants several channels. Raises ValueError for any other change of channels.
+    Grey images are repeated where the network wants several channels. Raises ValueError for other changes of channels.
     """
     images = _checked(images)
     channels = images.shape[-1]

@@ -6,7 +6,10 @@ import shutil
 from dataclasses import dataclass, field
 
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
-WIDEST = {"Layer (type)": 46, "Connected to": 46, "Output Shape": 24}  # characters, where the terminal has room
+WIDEST = {"Layer (type)": 46, "Connected to": 46, "Output Shape": 24}  # of the columns that can fold, in characters
+NARROWEST = 4
+
+BREAK = r".+?(?:_|(?<=[a-z0-9])(?=[A-Z])|(?=\[\d+\]\[)|$)"  # a piece of a name, up to where it may break
 
 
 @dataclass
@@ -36,21 +39,22 @@ def summary(
     print_fn: called once with the whole text, without colours; unless given, the text goes to the standard output
     expand_nested: show the layers of nested models, too      show_trainable: a column that says Y, N or - (no weights)
     connected: the column "Connected to"; unless given, it is there where the graph is no chain
-    Raises ValueError where line_length leaves a column less than four characters.
+    Raises ValueError where `positions` leave a column less than four characters. Without them a line that is too short
+    for the numbers is exceeded.
     """
     from rich.console import Console
 
     connected = not _is_chain(model) if connected is None else connected
-    table = _table(_rows(model, expand_nested), connected, show_trainable, line_length, positions)
-    options = {"highlight": False, "soft_wrap": True}  # the table has its width already
+    cells = [_cells(row, connected, show_trainable) for row in _rows(model, expand_nested)]
+    widths = _widths(cells, line_length) if positions is None else _widths_at(positions, list(cells[0]), line_length)
+    width = max(sum(widths) + 3 * len(widths) + 1, 60)  # the totals want 60
     if print_fn is None:
-        console = Console(**options)
-        _print(console, model, table)
-    else:
-        console = Console(**options, force_terminal=False, color_system=None)
-        with console.capture() as captured:
-            _print(console, model, table)
-        print_fn(captured.get())
+        _print(Console(highlight=False, width=width), model, _table(cells, widths))
+        return
+    console = Console(highlight=False, width=width, force_terminal=False, color_system=None)
+    with console.capture() as captured:
+        _print(console, model, _table(cells, widths))
+    print_fn(captured.get())
 
 
 def _print(console, model, table):
@@ -84,12 +88,13 @@ def _is_chain(model) -> bool:
 def _rows(model, expand_nested, depth=0) -> list[Row]:
     """One row a layer, in the order of model.layers; arithmetic on symbols has its rows, too, as in Keras."""
     rows = []
-    for layer in (layer for layer in model._layers if layer.hidden or layer in model.layers):
+    shown = [layer for layer in model._layers if layer.hidden or layer in model.layers]  # a Sequential hides its input
+    for layer in shown:
         row = Row(layer, depth, shapes=[s.shape for s in layer.calls[-1].outputs])
         for node in (node for node in model.nodes if node.layer is layer):
             row.shapes = [symbol.shape for symbol in node.outputs]
             row.multiply_adds += node.multiply_adds()
-            row.connections += [f"{s.name}[{s.node.call}][{s.index}]" for s in node.parents]
+            row.connections += [f"{s.name}[{s.node.call}][{s.index}]" for s in node.parents if s.node.layer in shown]
         rows.append(row)
         if expand_nested and hasattr(layer, "nodes"):
             rows += _rows(layer, expand_nested, depth + 1)
@@ -100,7 +105,7 @@ def _cells(row: Row, connected: bool, show_trainable: bool) -> dict[str, str]:
     layer = row.layer
     indent = "   " * row.depth + "└ " if row.depth else ""
     cells = {
-        "Layer (type)": f"{indent}{layer.name} ({type(layer).__name__})",
+        "Layer (type)": f"{indent}{layer.name} ({type(layer.op if layer.hidden else layer).__name__})",
         "Output Shape": ", ".join(map(str, row.shapes)),
         "Param #": f"{layer.count_params():,}",
         "Mult-adds": f"{row.multiply_adds:,}",
@@ -112,60 +117,62 @@ def _cells(row: Row, connected: bool, show_trainable: bool) -> dict[str, str]:
     return cells
 
 
-def _table(rows, connected, show_trainable, line_length, positions):
+def _table(cells: list[dict[str, str]], widths: list[int]):
     from rich.table import Table
     from rich.text import Text
 
-    cells = [_cells(row, connected, show_trainable) for row in rows]
     header = list(cells[0])
-    terminal = shutil.get_terminal_size().columns
-    widths = _widths(cells, header, line_length or terminal, positions, stretch=line_length is not None)
     table = Table(show_lines=True)
     for name, width in zip(header, widths, strict=True):
         justify = {"Param #": "right", "Mult-adds": "right", "Trainable": "center"}.get(name, "left")
-        table.add_column(name, justify=justify, width=width, no_wrap=True)
-    styles = {"Output Shape": "color(34)", "Param #": "color(34)", "Mult-adds": "color(34)"}
+        table.add_column(fold(name, width), justify=justify, width=width, no_wrap=True)
+    styles = dict.fromkeys(("Output Shape", "Param #", "Mult-adds"), "color(34)")
     for row in cells:
-        table.add_row(*(
-            Text(fold(row[name], width), style=styles.get(name, "")) for name, width in zip(header, widths, strict=True)
-        ))  # fmt: skip
+        table.add_row(*(Text(fold(row[name], w), styles.get(name, "")) for name, w in zip(header, widths, strict=True)))
     return table
 
 
-def _widths(cells, header, line_length, positions, stretch) -> list[int]:
-    """Of the columns' contents. What is too much is taken from the texts that can fold, the widest first."""
-    borders = 3 * len(header) + 1
-    if positions is not None:
-        ends = [int(p * (line_length - 1)) for p in positions]
-        widths = [end - start - 3 for start, end in zip([0, *ends], ends, strict=False)]
-        if len(widths) != len(header):
-            raise ValueError(f"positions must give one right end for each of {header}, got {positions}")
-    else:
-        longest = {name: max(len(name), *(len(row[name]) for row in cells)) for name in header}
-        if connected_to := [part for row in cells for part in row.get("Connected to", "").split(", ")]:
-            longest["Connected to"] = max(len("Connected to"), *(len(part) + 1 for part in connected_to))
-        widths = [min(longest[name], WIDEST.get(name, longest[name])) for name in header]
-        foldable = [i for i, name in enumerate(header) if name in WIDEST]
-        while sum(widths) + borders > line_length and max(widths[i] for i in foldable) > 4:
-            widths[max(foldable, key=lambda i: widths[i] - 6 * (header[i] == "Layer (type)"))] -= 1
-        if stretch:
-            widths[0] += max(line_length - borders - sum(widths), 0)
-    if min(widths) < 4 or sum(widths) + borders > max(line_length, sum(widths) + borders if positions else 0):
-        raise ValueError(f"line_length {line_length} is too narrow for the columns {', '.join(header)}")
+def _widths(cells: list[dict[str, str]], line_length: int | None) -> list[int]:
+    """Of the columns' contents. What is too much for the line is taken from texts that can fold, the widest first."""
+    room = (line_length or shutil.get_terminal_size().columns) - 3 * len(cells[0]) - 1  # without the borders
+    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in cells[0]}
+    if "Connected to" in widths:  # one connection a line is enough
+        widths["Connected to"] = max(len(part) + 1 for row in cells for part in row["Connected to"].split(", "))
+    widths = {name: min(width, WIDEST.get(name, width)) for name, width in widths.items()}
+    while sum(widths.values()) > room:
+        # The names of layers keep a little more than the others: they are what one looks for.
+        name = max(WIDEST.keys() & widths.keys(), key=lambda n: widths[n] - 6 * (n == "Layer (type)"))
+        if widths[name] <= NARROWEST:
+            break
+        widths[name] -= 1
+    if line_length is not None:  # asked for: also when it is more than needed
+        widths["Layer (type)"] += max(room - sum(widths.values()), 0)
+    return list(widths.values())
+
+
+def _widths_at(positions: list[float], header: list[str], line_length: int | None) -> list[int]:
+    """Of columns whose right ends are given as fractions of the line."""
+    line_length = line_length or shutil.get_terminal_size().columns
+    if len(positions) != len(header):
+        raise ValueError(f"positions must give one right end for each of {', '.join(header)}, got {positions}")
+    ends = [int(position * (line_length - 1)) for position in positions]
+    widths = [end - start - 3 for start, end in zip([0, *ends], ends, strict=False)]
+    if min(widths) < NARROWEST:
+        raise ValueError(f"positions {positions} leave a column less than {NARROWEST} of {line_length} characters")
     return widths
 
 
 def fold(text: str, width: int) -> str:
     """Breaks a cell into lines of at most `width`: at spaces first, then inside of names, and only then anywhere.
 
-    Names break after "_", before "[", and where a small letter meets a capital one.
+    Names break after "_", before "[0][0]", and where a small letter meets a capital one.
     """
     lines = [""]
     for word in re.findall(r"^ +└ \S+|\S+", text):
         if len(lines[-1]) + 1 + len(word) <= width and lines[-1]:
             lines[-1] += " " + word
             continue
-        pieces = [word] if len(word) <= width else re.findall(r".+?(?:_|(?<=[a-z0-9])(?=[A-Z])|(?=\[)|$)", word)
+        pieces = [word] if len(word) <= width else re.findall(BREAK, word)
         pieces = [piece[i : i + width] for piece in pieces for i in range(0, len(piece), width)]
         lines.append(pieces[0])
         for piece in pieces[1:]:

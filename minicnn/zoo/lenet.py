@@ -1,4 +1,4 @@
-"""LeNet-5. LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 86, 1998."""
+"""LeNet-5. LeCun, Bottou, Bengio, Haffner 1998: Gradient-Based Learning Applied to Document Recognition, Proc. IEEE."""
 
 from minicnn import layers
 from minicnn.model import Model
@@ -25,9 +25,11 @@ def notebook(x):
 
 
 def original(x):
-    """Fig. 2, with its names. Three things are of today: every map of C3 sees all six of S2 (the paper's Table I leaves
-    some out; so 900 weights more), tanh is not scaled (the paper's f(a) = 1.7159 tanh(2a/3)), and the output is a softmax
-    (the paper's: distances to ten drawn bitmaps)."""
+    """Fig. 2, with its names.
+
+    Three things are of today: every map of C3 sees all six of S2 (the paper's Table I leaves some out, 900 weights), tanh
+    is not scaled (the paper's f(a) = 1.7159 tanh(2a/3)), and the output is a softmax (the paper's: distances to drawings).
+    """
     x = layers.Conv2D(6, 5, activation="tanh", name="c1")(x)  # 28 x 28 x 6
     x = layers.Subsampling2D(activation="tanh", name="s2")(x)  # 14 x 14 x 6
     x = layers.Conv2D(16, 5, activation="tanh", name="c3")(x)  # 10 x 10 x 16

@@ -13,7 +13,8 @@ def test_flags_go_before_the_config_file_and_that_before_the_recipe(tmp_path):
 
 
 def test_the_resolved_settings_can_be_read_again(tmp_path):
-    settings = resolve(["lenet5", "--variant", "1998", "--opt", "sgd", "--momentum", "0.9", "--threads", "2", "--lr", "1e-5"])
+    argv = "lenet5 --variant 1998 --opt sgd --momentum 0.9 --threads 2 --lr 1e-5 --name run --limit-batches 3".split()
+    settings = resolve(argv)
     path = tmp_path / "config.toml"
     path.write_text(toml.dumps(to_table(settings)))
     again = resolve(["-c", str(path)])

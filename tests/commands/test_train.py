@@ -1,0 +1,251 @@
+"""`minicnn train`, mostly in this process: what it prints, what it leaves, and how it fails."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from minicnn import backend, commands, config, data, zoo
+from minicnn.commands import runs
+from minicnn.commands.train import main
+from minicnn.data.images import prepare
+from minicnn.training.callbacks import Callback
+
+QUICK = ["lenet5", "--epochs", "2", "--limit-batches", "3"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every test runs in an empty folder, and leaves the process's settings as they were."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINICNN_DEBUG", raising=False)
+    before = vars(config.config).copy()
+    yield
+    vars(config.config).update(before)
+
+
+def rows(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_its_settings_metrics_and_weights(tmp_path, capsys):
+    assert main(QUICK) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "Total params: 520,082" in out and "epoch 2/2" in out
+    *_, test, last = out.splitlines()
+    assert test.startswith("test accuracy 0.") and "(360 images)" in test
+    assert last == f"run folder: {os.path.join('runs', 'lenet5')} (config.toml, metrics.csv, weights.safetensors)"
+
+    folder = tmp_path / "runs" / "lenet5"
+    assert [row["epoch"] for row in rows(folder)] == ["1", "2"]
+    assert {"loss", "accuracy", "lr", "seconds", "images_per_second"} < set(rows(folder)[0])
+    digits = data.load("digits")
+    model = zoo.build("lenet5")
+    model.load_weights(folder / "weights.safetensors")
+    x = prepare(digits.x_test, (32, 32, 1), digits.top)
+    accuracy = np.mean(model.predict(x, verbose=0).argmax(-1) == digits.y_test)
+    assert f"test accuracy {accuracy:.4f}" in test
+
+
+def test_a_run_folder_is_never_overwritten_and_its_config_repeats_the_run(tmp_path, capsys):
+    assert main([*QUICK, "--seed", "3"]) == 0
+    assert main(["-c", "runs/lenet5/config.toml"]) == 0
+    first, second = (tmp_path / "runs" / name for name in ("lenet5", "lenet5-2"))
+    assert (first / "config.toml").read_text() == (second / "config.toml").read_text()
+    a, b = (load_file(folder / "weights.safetensors") for folder in (first, second))
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+    assert [row["loss"] for row in rows(first)] == [row["loss"] for row in rows(second)]
+
+
+def test_seeds_differ(tmp_path):
+    for seed in "01":
+        assert main([*QUICK, "-q", "--seed", seed, "--name", seed]) == 0
+    a, b = (load_file(tmp_path / "runs" / seed / "weights.safetensors") for seed in "01")
+    assert all(not np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_quiet_prints_the_result_alone(capsys):
+    assert main([*QUICK, "-q"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_summary_stops_before_anything_is_made(tmp_path, capsys):
+    assert main(["lenet5", "--summary", "--variant", "1998"]) == 0
+    assert "Total params: 61,750" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_sgd_double_precision_and_another_size(tmp_path):
+    argv = [*QUICK, "-q", "--opt", "sgd", "--lr", "0.01", "--momentum", "0.9", "--dtype", "float64", "--img-size", "16"]
+    assert main(argv) == 0
+    weights = load_file(tmp_path / "runs" / "lenet5" / "weights.safetensors")
+    assert {w.dtype for w in weights.values()} == {np.dtype("float64")}
+    assert max(w.size for w in weights.values()) == 4 * 4 * 16 * 500
+
+
+def test_no_epochs_still_tests(capsys):
+    assert main(["lenet5", "--epochs", "0", "-q"]) == 0
+    assert "test accuracy" in capsys.readouterr().out
+
+
+# Errors: one clear line each, and the exit code ----------------------------------------------------------------------
+
+
+def one_line(capsys):
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and "Traceback" not in err, err
+    assert err.startswith("minicnn train: ")
+    return err
+
+
+@pytest.mark.parametrize("argv, message", [
+    (["lenet6"], "unknown model 'lenet6': did you mean 'lenet5'?"),
+    (["lenet5", "--ephocs", "3"], "unknown flag '--ephocs': did you mean '--epochs'?"),
+    (["lenet5", "--epochs", "x"], "invalid whole number value: 'x'"),
+    (["lenet5", "--dataset", "mnits"], "unknown data set 'mnits'"),
+])  # fmt: skip
+def test_usage_errors_exit_with_2(argv, message, capsys, tmp_path):
+    assert main(argv) == 2
+    err = one_line(capsys)
+    assert message in err and "--help" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_config_file(capsys):
+    assert main(["-c", "none.toml"]) == 1
+    assert "none.toml: No such file or directory" in one_line(capsys)
+
+
+def test_images_too_small_for_the_network(capsys, tmp_path):
+    assert main(["lenet5", "--variant", "1998", "--img-size", "8"]) == 1
+    one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_folder_that_cannot_be_made_stops_before_training(tmp_path, capsys):
+    # root may write into read-only folders, but nobody makes a folder inside a file
+    (tmp_path / "runs").write_text("")
+    assert main(["lenet5", "--epochs", "100000"]) == 1
+    assert "cannot make a run folder in 'runs'" in (err := one_line(capsys)) and "--output" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_stops_before_training(tmp_path, capsys):
+    (tmp_path / "runs").mkdir(mode=0o500)
+    assert main(["lenet5", "--epochs", "100000"]) == 1
+    assert "cannot make a run folder in 'runs' (Permission denied)" in one_line(capsys)
+
+
+def test_a_run_folder_that_takes_no_file_stops_before_training(tmp_path, capsys, monkeypatch):
+    def made(output, name):
+        (tmp_path / "config.toml").mkdir()  # in the place of the file
+        return tmp_path
+
+    monkeypatch.setattr("minicnn.commands.train.make_folder", made)
+    assert main(["lenet5", "--epochs", "100000"]) == 1
+    assert "cannot write" in (err := one_line(capsys)) and "config.toml" in err
+
+
+def test_make_folder_says_which_place_is_wrong(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot make a run folder in '.*file' \(.+\): .* --output"):
+        runs.make_folder(str(tmp_path / "file"), "lenet5")
+    assert runs.make_folder(str(tmp_path / "new" / "place"), "a") == tmp_path / "new" / "place" / "a"
+    assert runs.make_folder(str(tmp_path / "new" / "place"), "a").name == "a-2"
+
+
+def fail_with(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("message", ["needs CuPy: pip install", "no NVIDIA driver", "no GPU found"])
+def test_a_gpu_that_is_not_there_is_one_line(message, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(backend, "get", fail_with(backend.DeviceError(message)))
+    assert main(["lenet5", "--device", "gpu"]) == 1
+    assert message in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_device_auto_falls_back_and_says_so(capsys, monkeypatch):
+    def get(name, real=backend.get):
+        if name == "cpu":
+            return real(name)
+        raise backend.DeviceError("no GPU found")
+
+    monkeypatch.setattr(backend, "get", get)
+    assert main([*QUICK, "--device", "auto"]) == 0
+    assert "device auto: cpu (no GPU found)" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_not_finite_stops_with_20(tmp_path, capsys, monkeypatch):
+    with np.errstate(all="ignore"):
+        assert main([*QUICK, "-q", "--opt", "sgd", "--lr", "1e30"]) == 20
+    err = one_line(capsys)
+    assert "the loss is" in err and "epoch 1, step" in err and "--lr" in err
+    assert not (tmp_path / "runs" / "lenet5" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_step_and_keeps_the_weights(number, code, tmp_path, capsys, monkeypatch):
+    class Kill(Callback):
+        """In the place of the progress: sends the signal at the second step."""
+
+        def __init__(self, **_):
+            pass
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 1:
+                os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("minicnn.commands.train.Progress", Kill)
+    before = signal.getsignal(number)
+    assert main(["lenet5"]) == code
+    assert f"stopped by {number.name} after epoch 1, step 2; the weights so far are in" in one_line(capsys)
+    assert load_file(tmp_path / "runs" / "lenet5" / "weights.safetensors")
+    assert signal.getsignal(number) is before
+
+
+def test_a_surprise_is_one_line_too_unless_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(zoo, "build", fail_with(KeyError("x")))
+    assert main(["lenet5"]) == 1
+    assert "KeyError: 'x' (MINICNN_DEBUG=1 shows where)" in one_line(capsys)
+    monkeypatch.setattr(zoo, "build", fail_with(MemoryError()))
+    assert main(["lenet5"]) == 12
+    assert "--batch-size" in one_line(capsys)
+    monkeypatch.setenv("MINICNN_DEBUG", "1")
+    with pytest.raises(MemoryError):
+        main(["lenet5"])
+
+
+# The ways to call it --------------------------------------------------------------------------------------------------
+
+
+def test_dispatch(capsys):
+    assert commands.main([]) == 2
+    assert commands.main(["--help"]) == 0
+    assert "train" in capsys.readouterr().out
+    assert commands.main(["trian"]) == 2
+    assert "unknown command 'trian': did you mean 'train'?" in capsys.readouterr().err
+    assert commands.main(["train", "lenet6"]) == 2
+
+
+@pytest.mark.parametrize("start", [["-m", "minicnn.train"], ["-m", "minicnn", "train"]])
+def test_as_a_program(start):
+    argv = [sys.executable, *start, "lenet5", "--epochs", "1", "--limit-batches", "1", "-q"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("test accuracy")
+    done = subprocess.run([*argv, "--bad"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
