@@ -1,1 +1,17 @@
 """minicnn: classic CNNs on a small autograd engine, with instruments that show how gradients travel."""
+
+from minicnn import backend, config, data, functions, gradcheck, layers, ops, training, zoo
+from minicnn.backend import DeviceError, Window
+from minicnn.config import set_floatx, set_random_seed, set_threads
+from minicnn.layers import Input, Layer, Symbol
+from minicnn.model import Model, Sequential
+from minicnn.ops import Op
+from minicnn.tensor import Edge, Tensor, Weight, apply, no_grad, vjp
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DeviceError", "Edge", "Input", "Layer", "Model", "Op", "Sequential", "Symbol", "Tensor", "Weight", "Window", "apply",
+    "backend", "config", "data", "functions", "gradcheck", "layers", "no_grad", "ops", "set_floatx", "set_random_seed",
+    "set_threads", "training", "vjp", "zoo",
+]  # fmt: skip

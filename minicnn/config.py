@@ -46,6 +46,16 @@ def set_epsilon(value: float) -> None:
     config.epsilon = float(value)
 
 
+def image_data_format() -> str:
+    """The only layout that there is: "channels_last", (N, H, W, C)."""
+    return "channels_last"
+
+
+def array_library() -> str:
+    """What computes, in Keras's words for backends: "numpy" (with CuPy standing in for it on a GPU)."""
+    return "numpy"
+
+
 def set_random_seed(seed: int) -> None:
     """Sets the seed of everything random: initial weights, shuffling, dropout. The same seed gives the same bits."""
     if not isinstance(seed, int) or seed < 0:
