@@ -5,6 +5,8 @@ import re
 import shutil
 from dataclasses import dataclass, field
 
+from minicnn.layers.base import InputLayer
+
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 WIDEST = {"Layer (type)": 46, "Connected to": 46, "Output Shape": 24}  # of the columns that can fold, in characters
 NARROWEST = 4
@@ -88,13 +90,15 @@ def _is_chain(model) -> bool:
 def _rows(model, expand_nested, depth=0) -> list[Row]:
     """One row a layer, in the order of model.layers; arithmetic on symbols has its rows, too, as in Keras."""
     rows = []
-    shown = [layer for layer in model._layers if layer.hidden or layer in model.layers]  # a Sequential hides its input
+    shown = [layer for layer in model._layers if layer.hidden or layer in model.layers]
+    # A Sequential shows no input, so nothing is connected to it.
+    hidden = [s for s in model.inputs if isinstance(s.node.layer, InputLayer) and s.node.layer not in shown]
     for layer in shown:
         row = Row(layer, depth, shapes=[s.shape for s in layer.calls[-1].outputs])
         for node in (node for node in model.nodes if node.layer is layer):
             row.shapes = [symbol.shape for symbol in node.outputs]
             row.multiply_adds += node.multiply_adds()
-            row.connections += [f"{s.name}[{s.node.call}][{s.index}]" for s in node.parents if s.node.layer in shown]
+            row.connections += [f"{s.name}[{s.node.call}][{s.index}]" for s in node.parents if s not in hidden]
         rows.append(row)
         if expand_nested and hasattr(layer, "nodes"):
             rows += _rows(layer, expand_nested, depth + 1)

@@ -164,7 +164,7 @@ def test_make_folder_says_which_place_is_wrong(tmp_path):
 
 
 def fail_with(error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     return fail
