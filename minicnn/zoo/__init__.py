@@ -13,6 +13,8 @@ from minicnn.names import unknown
 # A network and the file of its family. Adding one is a line here and a function under @register there.
 FAMILIES = {
     "lenet5": "lenet",
+    "vgg16": "vgg",
+    "vgg19": "vgg",
 }
 
 

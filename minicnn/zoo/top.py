@@ -1,4 +1,4 @@
-"""What the networks begin and end with: an Input of a size that they can work on, and Keras's include_top and pooling."""
+"""What networks begin and end with: an Input of a size that they can work on, and Keras's include_top and pooling."""
 
 from minicnn import layers
 from minicnn.layers import Symbol
@@ -8,7 +8,7 @@ POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling
 
 
 def images(network: str, input_shape: tuple, smallest: int) -> Symbol:
-    """The Input of a network. input_shape: (H, W, C), where H and W may be None if the network has no dense layer on pixels.
+    """The Input of a network. input_shape: (H, W, C); H and W may be None where no dense layer reads pixels.
 
     Raises ValueError for another form, and for images smaller than `smallest` x `smallest`.
     """
@@ -37,7 +37,9 @@ def check_pooling(pooling: str | None) -> None:
         raise ValueError(f"{unknown('pooling', pooling, POOLINGS)} (or None, for the images of features)")
 
 
-def averaged_top(x: Symbol, classes: int, include_top: bool, pooling: str | None, names: dict[str, str] | None = None) -> Symbol:
+def averaged_top(
+    x: Symbol, classes: int, include_top: bool, pooling: str | None, names: dict[str, str] | None = None
+) -> Symbol:
     """Keras's usual end. With the top: the average of each channel, and a softmax; without it: `pooled`.
 
     As in Keras, `pooling` says nothing where the top is there.

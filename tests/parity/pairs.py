@@ -45,7 +45,10 @@ class Pair:
 
 
 # LeNet, AlexNet, VGG and the Inceptions
-INCEPTIONS: list[Pair] = []
+INCEPTIONS: list[Pair] = [
+    Pair("vgg16", "keras", "vgg:vgg16", (64, 48, 3), slow=False),
+    Pair("vgg19", "keras", "vgg:vgg19", (64, 48, 3)),
+]
 
 # ResNets
 RESNETS: list[Pair] = []
