@@ -51,6 +51,40 @@ INCEPTIONS: list[Pair] = [
 ]
 
 # ResNets
-RESNETS: list[Pair] = []
+RESNETS: list[Pair] = [
+    Pair("resnet18", "keras", "resnets:resnet18", (33, 65, 3), slow=False),
+    Pair("resnet34", "keras", "resnets:resnet34", (33, 65, 3)),
+    Pair("resnet50", "keras", "resnets:resnet50", (33, 65, 3)),
+    Pair("resnet101", "keras", "resnets:resnet101", (33, 65, 3)),
+    Pair("resnet152", "keras", "resnets:resnet152", (33, 65, 3)),
+    Pair("resnet18", "torch", "resnets:resnet18_torch", (33, 65, 3)),
+    Pair("resnet34", "torch", "resnets:resnet34_torch", (33, 65, 3)),
+    Pair("resnet50", "torch", "resnets:resnet50_torch", (33, 65, 3)),
+    Pair("resnet101", "torch", "resnets:resnet101_torch", (33, 65, 3)),
+    Pair("resnet152", "torch", "resnets:resnet152_torch", (33, 65, 3)),
+    Pair("resnet18", "notebook003", "resnets:resnet18_003", (33, 65, 3), slow=False),
+    Pair("resnet34", "notebook003", "resnets:resnet34_003", (33, 65, 3)),
+    Pair("resnet50", "notebook003", "resnets:resnet50_003", (33, 65, 3)),
+    Pair("resnet101", "notebook003", "resnets:resnet101_003", (33, 65, 3)),
+    Pair("resnet152", "notebook003", "resnets:resnet152_003", (33, 65, 3)),
+    Pair("resnet50", "notebook002", "resnets:resnet50_002", (75, 97, 3)),  # 2 x 3 pixels, then their averages
+    Pair("resnet50v2", "keras", "resnets:resnet50v2", (33, 65, 3)),
+    Pair("resnet101v2", "keras", "resnets:resnet101v2", (33, 65, 3)),
+    Pair("resnet152v2", "keras", "resnets:resnet152v2", (33, 65, 3)),
+    Pair("resnet50v2", "paper", "resnets:resnet50v2_paper", (33, 65, 3)),
+    Pair("resnet101v2", "paper", "resnets:resnet101v2_paper", (33, 65, 3)),
+    Pair("resnet152v2", "paper", "resnets:resnet152v2_paper", (33, 65, 3)),
+    Pair("resnext50", "32x4d", "resnets:resnext50_32x4d", (33, 65, 3)),
+    Pair("resnext101", "32x4d", "resnets:resnext101_32x4d", (33, 65, 3)),
+    Pair("resnext101", "32x8d", "resnets:resnext101_32x8d", (33, 65, 3)),
+    Pair("resnext101", "64x4d", "resnets:resnext101_64x4d", (33, 65, 3)),
+    Pair("resnet20", "A", "resnets:resnet20_a", (8, 12, 1), slow=False),
+    Pair("resnet20", "B", "resnets:resnet20_b", (8, 12, 1), slow=False),
+    Pair("plain20", None, "resnets:plain20", (8, 12, 1), slow=False),
+    Pair("resnet110", "A", "resnets:resnet110_a", (8, 12, 1)),
+    Pair("preact110", "A", "resnets:preact110_a", (8, 12, 1)),
+    Pair("preact110", "B", "resnets:preact110_b", (8, 12, 1)),
+    Pair("preact164", "B", "resnets:preact164_b", (8, 12, 1), slow=False),
+]
 
 PAIRS = INCEPTIONS + RESNETS
