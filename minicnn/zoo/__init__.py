@@ -13,7 +13,15 @@ from minicnn.names import unknown
 # A network and the file of its family. Adding one is a line here and a function under @register there.
 FAMILIES = {
     "lenet5": "lenet",
+    "alexnet": "alexnet",
+    "inception_resnet_v1": "inception_resnet",
+    "inception_resnet_v2": "inception_resnet",
+    "inception_v1": "inception_v1",
+    "inception_v2": "inception_v2",
+    "inception_v3": "inception_v3",
+    "inception_v4": "inception_v4",
     "vgg16": "vgg",
+    "vgg16_inception_resnet": "vgg_inception_resnet",
     "vgg19": "vgg",
     "resnet18": "resnet",
     "resnet34": "resnet",

@@ -38,9 +38,14 @@ def check_pooling(pooling: str | None) -> None:
 
 
 def averaged_top(
-    x: Symbol, classes: int, include_top: bool, pooling: str | None, names: dict[str, str] | None = None
+    x: Symbol,
+    classes: int,
+    include_top: bool,
+    pooling: str | None,
+    names: dict[str, str] | None = None,
+    dropout: float = 0.0,
 ) -> Symbol:
-    """Keras's usual end. With the top: the average of each channel, and a softmax; without it: `pooled`.
+    """Keras's usual end. With the top: the average of each channel, (dropout,) and a softmax; without it: `pooled`.
 
     As in Keras, `pooling` says nothing where the top is there.
     """
@@ -48,4 +53,6 @@ def averaged_top(
     if not include_top:
         return pooled(x, pooling, names)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(classes, activation="softmax", name="predictions")(x)
