@@ -7,6 +7,7 @@ Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a
 
 import copy
 import inspect
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -83,6 +84,28 @@ class Node:
         return self.layer.multiply_adds(
             self.arrange([p.shape for p in self.parents]), given if len(given) > 1 else given[0]
         )
+
+
+class _Caller(threading.local):
+    """The layer that runs at the moment: the layers that its `call` calls take their key and their mode from it."""
+
+    key: tuple = ()
+    training = False
+    calls = 0
+
+
+_caller = _Caller()
+
+
+@contextmanager
+def _running(key: tuple, training: bool) -> Iterator[None]:
+    """Says to the layers called inside what their random numbers depend on, and whether this is training."""
+    before = _caller.key, _caller.training, _caller.calls
+    _caller.key, _caller.training, _caller.calls = key, training, 0
+    try:
+        yield
+    finally:
+        _caller.key, _caller.training, _caller.calls = before
 
 
 class Layer:
@@ -228,26 +251,28 @@ class Layer:
 
     def regularization(self) -> Tensor | None:
         """The sum of the penalties on the weights that train, as a tensor; None where there are none."""
-        terms = [penalty(weight) for weight, penalty in self.penalties if weight.requires_grad]
         total = None
-        for term in terms:
+        for term in self.losses:
             total = term if total is None else total + term
         return total
 
     @property
     def penalties(self) -> list[tuple[Weight, Any]]:
-        """Pairs of a weight and its regularizer, sublayers included."""
-        return self._penalties + [pair for layer in self.sublayers for pair in layer.penalties]
+        """Pairs of a weight and its regularizer, sublayers included; a shared layer counts once."""
+        return unique(self._penalties + [pair for layer in self.sublayers for pair in layer.penalties])
 
     @property
     def losses(self) -> list[Tensor]:
-        """The penalties, each as a tensor (Keras's name)."""
-        return [penalty(weight) for weight, penalty in self.penalties]
+        """The penalties on the weights that train, each as a tensor (Keras's name)."""
+        return [penalty(weight) for weight, penalty in self.penalties if weight.requires_grad]
 
     # Calls ---------------------------------------------------------------------------------------------------------
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
-        """A Symbol for symbols, a Tensor for tensors and arrays. Errors begin with the layer's name."""
+        """A Symbol for symbols, a Tensor for tensors and arrays. Errors begin with the layer's name.
+
+        training: unless given, as the layer runs that calls this one; outside of layers False.
+        """
         many = isinstance(inputs, list | tuple)
         items = list(inputs) if many else [inputs]
         if any(isinstance(x, Symbol) for x in items):
@@ -255,13 +280,21 @@ class Layer:
             if wrong:
                 raise TypeError(f"{self.name}: symbols and {', '.join(wrong)} in one call; put constants into a Lambda")
             return self._connect(items, many, training)
-        self._eager_calls += 1
         tensors = [self.to_tensor(x) for x in items]
-        return self.compute(tensors if many else tensors[0], bool(training), key=("eager", self._eager_calls))
+        training = _caller.training if training is None else bool(training)
+        return self.compute(tensors if many else tensors[0], training, self._key_of_a_call())
+
+    def _key_of_a_call(self) -> tuple:
+        """Inside another layer its key and the place of this call in it; else the name, and the calls so far."""
+        if _caller.key:
+            _caller.calls += 1
+            return *_caller.key, _caller.calls
+        self._eager_calls += 1
+        return "eager", self.name, self._eager_calls
 
     def compute(self, inputs: Any, training: bool, key: tuple = (), call: int = 0) -> Any:
         """`call` on tensors, its ops noted under this layer's name. key: what random numbers depend on."""
-        with self.named_errors(), scope(self.name, call):
+        with self.named_errors(), scope(self.name, call), _running(key, training):
             self.ensure_built(shapes_of(inputs))
             extras: dict[str, Any] = {"training": training, "key": key}
             y = self.call(inputs, **{name: extras[name] for name in self._wants})
@@ -289,6 +322,8 @@ class Layer:
         if not self.built:
             self.build(shape)
             self.built = True
+            if not self._trainable:
+                self.trainable = False  # sublayers too, which were made after it was said
 
     def _connect(self, parents: list[Symbol], many: bool, training: bool | None) -> Any:
         shapes = [p.shape for p in parents]
@@ -326,7 +361,7 @@ class Layer:
 
         shapes = shape if many else [shape]
         stand_ins = [fill(s) for s in shapes]
-        with no_grad():
+        with no_grad(), _running(("stand-in",), False):
             extras: dict[str, Any] = {"training": False, "key": ("stand-in",)}
             y = self.call(stand_ins if many else stand_ins[0], **{name: extras[name] for name in self._wants})
         return [clear(t.shape) for t in y] if isinstance(y, list | tuple) else clear(y.shape)
@@ -353,10 +388,20 @@ class Layer:
         return self.calls[0]
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again: every parameter of __init__ is an attribute of the same name."""
+        """The arguments that make this layer again: every parameter of __init__ is an attribute of the same name.
+
+        Raises ValueError where one is not: such a layer writes its own get_config.
+        """
         settings: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
-        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
-            if name != "self" and parameter.kind is not parameter.VAR_KEYWORD and name not in settings:
+        parameters = inspect.signature(type(self).__init__).parameters
+        named = [n for n, p in parameters.items() if n != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            settings = {n: value for n, value in settings.items() if n in named}
+        for name in named:
+            if name not in settings:
+                if not hasattr(self, name):
+                    kind = type(self).__name__
+                    raise ValueError(f"{self.name}: keep the argument {name!r} as an attribute, or write {kind}.get_config")
                 settings[name] = serialize(getattr(self, name))
         return settings
 

@@ -8,7 +8,7 @@ from minicnn.backend import Window
 from minicnn.layers import activations, initializers, regularizers
 from minicnn.layers.base import Layer
 from minicnn.layers.core import positive
-from minicnn.layers.windows import channels_last, check_images, padding_name, pair, spatial_size
+from minicnn.layers.windows import channels_last, check_channels, check_images, padding_name, pair, spatial_size
 
 
 class Convolution(Layer):
@@ -109,9 +109,7 @@ class Conv2D(Convolution):
 
     def check(self, shape) -> None:
         """Raises ValueError unless the shape is (N, H, W, C) with the channels that the kernel reads."""
-        expected = self.kernel.shape[2] * self.groups
-        if len(shape) != 4 or shape[3] != expected:
-            raise ValueError(f"expected images of shape (None, H, W, {expected}), got {tuple(shape)}")
+        check_channels(shape, self.kernel.shape[2] * self.groups)
 
     def multiply_adds(self, input_shape, output_shape):
         return math.prod(output_shape[1:]) * math.prod(self.kernel.shape[:3])
@@ -157,6 +155,7 @@ class DepthwiseConv2D(Convolution):
         self.add_bias(self.kernel.shape[2] * self.depth_multiplier)
 
     def output_shape(self, shape):
+        check_channels(shape, self.kernel.shape[2])
         return shape[0], *spatial_size(self.window(1), shape, self.kernel_size), shape[3] * self.depth_multiplier
 
     def call(self, x):
@@ -222,10 +221,10 @@ class SeparableConv2D(Convolution):
         self.add_bias(self.filters)
 
     def output_shape(self, shape):
+        check_channels(shape, self.depthwise_kernel.shape[2])
         return shape[0], *spatial_size(self.window(1), shape, self.kernel_size), self.filters
 
     def call(self, x):
-        check_images(x.shape)
         each = depthwise(x, self.depthwise_kernel, None, self)
         return self.activation(functions.conv2d(each, self.pointwise_kernel, self.bias))
 
@@ -237,6 +236,5 @@ class SeparableConv2D(Convolution):
 def depthwise(x, kernel, bias, layer: Convolution):
     """A grouped convolution with a group for each channel: the kernel (KH, KW, C, M) read as (KH, KW, 1, C*M)."""
     kh, kw, c, m = kernel.shape
-    if x.shape[3] != c:
-        raise ValueError(f"expected images of shape (None, H, W, {c}), got {x.shape}")
+    check_channels(x.shape, c)
     return functions.conv2d(x, kernel.reshape(kh, kw, 1, c * m), bias, layer.window(c))

@@ -64,12 +64,15 @@ class Concatenate(Layer):
         axis = self.axis % len(shape[0]) if -len(shape[0]) <= self.axis < len(shape[0]) else None
         if axis in (None, 0):
             raise ValueError(f"axis {self.axis} cannot be concatenated in inputs of shape {shape[0]}")
-        if len({len(s) for s in shape}) > 1 or len({s[:axis] + s[axis + 1 :] for s in shape}) > 1:
+        known = [{n for n in sizes if n is not None} for sizes in zip(*shape, strict=False)]
+        if len({len(s) for s in shape}) > 1 or any(len(some) > 1 for i, some in enumerate(known) if i != axis):
             raise ValueError(f"inputs must agree in every axis but {self.axis}, got {', '.join(map(str, shape))}")
         sizes = [s[axis] for s in shape]
-        return *shape[0][:axis], None if None in sizes else sum(sizes), *shape[0][axis + 1 :]
+        merged = [next(iter(some), None) for some in known]
+        return *merged[:axis], None if None in sizes else sum(sizes), *merged[axis + 1 :]
 
     def call(self, xs):
+        self.output_shape([x.shape for x in xs] if isinstance(xs, list) else xs.shape)
         return functions.concatenate(xs, self.axis)
 
 
@@ -135,7 +138,7 @@ def broadcast(a: Shape, b: Shape) -> Shape:
     """The shape of a + b. Raises ValueError where they do not fit."""
     if len(a) != len(b) or any(m != n and 1 not in (m, n) and None not in (m, n) for m, n in zip(a, b, strict=True)):
         raise ValueError(f"inputs have incompatible shapes {a} and {b}")
-    return tuple(n if m == 1 or m is None else m for m, n in zip(a, b, strict=True))
+    return tuple(n if m == 1 or (m is None and n != 1) else m for m, n in zip(a, b, strict=True))
 
 
 def add(inputs: list, name: str | None = None):

@@ -59,9 +59,13 @@ class BatchNormalization(SameShape):
             "moving_variance", size, self.moving_variance_initializer, trainable=False
         )
 
+    def output_shape(self, shape):
+        if shape[-1] != self.moving_mean.shape[0]:
+            raise ValueError(f"expected inputs of shape (None, ..., {self.moving_mean.shape[0]}), got {shape}")
+        return shape
+
     def call(self, x, training):
-        if x.shape[-1] != self.moving_mean.shape[0]:
-            raise ValueError(f"expected inputs of shape (N, ..., {self.moving_mean.shape[0]}), got {x.shape}")
+        self.output_shape(x.shape)
         if not (training and self.trainable):
             op = ops.BatchNormInference(self.moving_mean.data, self.moving_variance.data, self.epsilon)
             return apply(op, x, self.gamma, self.beta)

@@ -6,7 +6,7 @@ from minicnn import functions
 from minicnn.backend import Window
 from minicnn.layers import activations, initializers
 from minicnn.layers.base import Layer
-from minicnn.layers.windows import channels_last, check_images, padding_name, pair, spatial_size
+from minicnn.layers.windows import channels_last, check_channels, check_images, padding_name, pair, spatial_size
 
 
 class Pooling2D(Layer):
@@ -85,8 +85,17 @@ class Subsampling2D(Pooling2D):
     LeCun et al. 1998, section II.B: layers S2 and S4, with 2 weights a map. The coefficient begins as the average.
     """
 
-    def __init__(self, pool_size: Any = (2, 2), activation: Any = "sigmoid", **common):
-        super().__init__(pool_size, **common)
+    def __init__(
+        self,
+        pool_size: Any = (2, 2),
+        strides: Any = None,
+        activation: Any = "sigmoid",
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+    ):
+        # No `padding`: a window that lies half outside has no sum of its own in the paper.
+        super().__init__(pool_size, strides, name=name, trainable=trainable, dtype=dtype)
         self.activation = activations.get(activation)
 
     def build(self, shape):
@@ -95,7 +104,12 @@ class Subsampling2D(Pooling2D):
         self.coefficient = self.add_weight("coefficient", (shape[3],), initializers.Constant(1 / self.cells))
         self.bias = self.add_weight("bias", (shape[3],), "zeros")
 
+    def output_shape(self, shape):
+        check_channels(shape, self.bias.shape[0])
+        return super().output_shape(shape)
+
     def call(self, x):
+        check_channels(x.shape, self.bias.shape[0])
         total = functions.avg_pool(x, self.pool_size, self.window) * float(self.cells)
         return self.activation(total * self.coefficient + self.bias)
 

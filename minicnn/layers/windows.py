@@ -34,6 +34,12 @@ def check_images(shape: Shape) -> None:
         raise ValueError(f"expected images of shape (None, H, W, C), got {shape}")
 
 
+def check_channels(shape: Shape, channels: int) -> None:
+    """Raises ValueError unless the shape is (N, H, W, channels)."""
+    if isinstance(shape, list) or len(shape) != 4 or shape[3] != channels:
+        raise ValueError(f"expected images of shape (None, H, W, {channels}), got {shape}")
+
+
 def spatial_size(window: Window, shape: Shape, kernel: tuple[int, int]) -> tuple[int | None, int | None]:
     """(OH, OW) for an input of `shape` = (N, H, W, C); None where H or W is not known."""
     check_images(shape)

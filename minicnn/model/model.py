@@ -35,8 +35,7 @@ class Model(Layer):
         self.named = name is not None
         self.compiled: Compiled | None = None
         self.stop_training = False
-        self.step = 0  # training steps done; what is random in step n depends on n alone
-        self._passes = (0, 0)  # the step, and how many training passes it has seen
+        self.step = 0
         self._connected = False
         if inputs is not None or outputs is not None:
             self.connect(inputs, outputs)
@@ -136,11 +135,22 @@ class Model(Layer):
         if not self._connected:
             raise ValueError(f"{self.name} is not built yet: give its first layer an input_shape, or call it on data once")
 
+    @property
+    def step(self) -> int:
+        """How many training steps were done: what is random in step n depends on n alone. Set it to resume a run."""
+        return self._step
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self._step, self._passes = value, 0
+
     # Running -------------------------------------------------------------------------------------------------------
 
     def output_shape(self, shape):
         self._need_graph()
-        found = dict(zip(map(id, self.inputs), shape if isinstance(shape, list) else [shape], strict=True))
+        given = shape if isinstance(shape, list) else [shape]
+        self._check_shapes(given)
+        found = dict(zip(map(id, self.inputs), given, strict=True))
         for node in self.steps:
             result = node.layer.output_shape(node.arrange([found[id(p)] for p in node.parents]))
             results = result if isinstance(result, list) else [result]
@@ -153,11 +163,25 @@ class Model(Layer):
         self._need_graph()
         return sum(node.multiply_adds() for node in self.steps)
 
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """As for any layer; several inputs also as a dict by the names of the input layers."""
+        return super().__call__(self._by_name(inputs) if isinstance(inputs, dict) else inputs, training)
+
+    def _by_name(self, x: dict[str, Any]) -> Any:
+        """A dict of inputs in the order of the inputs. Raises ValueError where a name is missing or unknown."""
+        self._need_graph()
+        names = [s.name for s in self.inputs]
+        if set(x) != set(names):
+            given = ", ".join(map(repr, x))
+            raise ValueError(f"{self.name}: the inputs are {', '.join(map(repr, names))}, got {given}")
+        return [x[name] for name in names] if self.many_inputs else x[names[0]]
+
     def run(self, x: Any, training: bool = False, tap: Tap | None = None) -> Any:
         """The output(s) for x. tap(node, output) sees every layer's output, and replaces it by what it returns, if anything.
 
         Lesions, scales, statistics: `m.run(x, tap=lambda node, y: y * 0 if node.layer.name == "block3_add" else None)`.
         """
+        x = self._by_name(x) if isinstance(x, dict) else x
         many = isinstance(x, list | tuple)
         tensors = [self.to_tensor(t) for t in x] if many else self.to_tensor(x)
         self._need_graph_for(tensors)
@@ -196,24 +220,26 @@ class Model(Layer):
     def _entering(self, x: Any) -> dict[int, Tensor]:
         """The inputs by their symbols. Raises ValueError where their number or their shapes do not fit."""
         given = list(x) if isinstance(x, list | tuple) else [x]
+        self._check_shapes([tensor.shape for tensor in given])
+        return {id(s): t for s, t in zip(self.inputs, given, strict=True)}
+
+    def _check_shapes(self, given: list) -> None:
+        """Raises ValueError unless the shapes fit the inputs; None fits any size."""
         if len(given) != len(self.inputs):
             raise ValueError(f"expected {len(self.inputs)} input(s), got {len(given)}")
-        for symbol, tensor in zip(self.inputs, given, strict=True):
-            fits = len(tensor.shape) == len(symbol.shape) and all(
-                n in (None, m) for n, m in zip(symbol.shape, tensor.shape, strict=True)
+        for symbol, shape in zip(self.inputs, given, strict=True):
+            fits = len(shape) == len(symbol.shape) and all(
+                n is None or m is None or n == m for n, m in zip(symbol.shape, shape, strict=True)
             )
             if not fits:
-                raise ValueError(f"expected an input of shape {symbol.shape}, got {tensor.shape}")
-        return {id(s): t for s, t in zip(self.inputs, given, strict=True)}
+                raise ValueError(f"expected an input of shape {symbol.shape}, got {tuple(shape)}")
 
     def _key(self, training: bool) -> tuple:
         """What random numbers of this pass depend on: the step, and the how manieth training pass of the step it is."""
         if not training:
             return ("inference",)
-        step, passes = self._passes
-        passes = passes + 1 if step == self.step else 0
-        self._passes = (self.step, passes)
-        return ("step", self.step, passes)
+        self._passes += 1
+        return ("step", self.step, self._passes)
 
     @property
     def backend(self) -> backend.Backend:
@@ -323,6 +349,8 @@ class Sequential(Model):
         if not self.chain:
             raise ValueError(f"{self.name}: there is no layer to take off")
         layer = self.chain.pop()
+        if self._connected:
+            layer.calls.remove(self.nodes[-1])
         self._rebuild()
         return layer
 
@@ -338,17 +366,22 @@ class Sequential(Model):
             raise ValueError(f"{self.name}: expected a layer, got {layer!r}")
         if layer in self.chain or any(layer.name == other.name for other in self.chain):
             raise ValueError(f"{self.name}: layer names must be unique, but {layer.name!r} is there already")
-        if not self.chain and self.entrance is None and layer.input_shape_argument is not None:
-            self.entrance = InputLayer(tuple(layer.input_shape_argument)).output
+        if not self.chain and self.entrance is None:
+            shape = layer.input_shape_argument
+            if shape is None and isinstance(layer, Model) and layer._connected and not layer.many_inputs:
+                shape = layer.inputs[0].shape[1:]
+            self.entrance = None if shape is None else InputLayer(tuple(shape)).output
         self.chain.append(layer)
 
     def _rebuild(self) -> None:
+        """Connects what is not connected yet: each layer is called once, however often one is added or taken off."""
+        done = {node.layer: node for node in self.steps} if self._connected else {}
         self._connected = False
         if self.entrance is None or not self.chain:
             return
         symbol = self.entrance
         for layer in self.chain:
-            symbol = layer(symbol)
+            symbol = done[layer].outputs[0] if layer in done else layer(symbol)
         self.connect(self.entrance, symbol)
 
     def build(self, shape: Any) -> None:
