@@ -3,14 +3,14 @@
 After He et al. 2015, arXiv:1512.03385, Fig. 5 (post-activation), and He et al. 2016, arXiv:1603.05027, Fig. 1
 (pre-activation). All keep the shape: the input's channels must be as many as the block puts out.
 
-    ============================  ====================================================  =================================
-    function                      branch                                                after the addition
-    ============================  ====================================================  =================================
-    post_activation_pair          1x1 BN ReLU, kxk BN                                   ReLU
-    post_activation               1x1 BN ReLU, kxk BN ReLU, 1x1 BN (the paper's)        ReLU
-    pre_activation                BN ReLU kxk, BN ReLU 1x1                              nothing
-    squeeze_and_restore           1x1 BN ReLU, kxk BN ReLU, 1x1                         nothing
-    ============================  ====================================================  =================================
+    ====================  ============================================  =====================
+    function              branch                                        after the addition
+    ====================  ============================================  =====================
+    post_activation_pair  1x1 BN ReLU, kxk BN                           ReLU
+    post_activation       1x1 BN ReLU, kxk BN ReLU, 1x1 BN (paper)      ReLU
+    pre_activation        BN ReLU kxk, BN ReLU 1x1                      nothing
+    squeeze_and_restore   1x1 BN ReLU, kxk BN ReLU, 1x1                 nothing
+    ====================  ============================================  =====================
 
 As in the notebook convolutions have a bias, though a batch norm behind one makes its gradient zero, and batch norm's
 epsilon is Keras's default, 1e-3; the papers have no bias and 1e-5. The notebook calls the last block "V2", but its
@@ -22,7 +22,7 @@ from minicnn.layers import Symbol
 
 
 def post_activation_pair(x: Symbol, filters: tuple[int, int], kernel_size=3, *, stage=1, block="a") -> Symbol:
-    """x + 1x1 and kxk.  x: (N, H, W, filters[1])   165,440 parameters for 256 channels, (64, 256)."""
+    """x + 1x1 and kxk.  x: (N, H, W, filters[1])   165,440 parameters with (64, 256)."""
     name = f"{stage}{block}_branch"
     y = conv_bn(x, filters[0], 1, name=f"{name}2a")
     y = layers.Activation("relu")(y)
@@ -32,7 +32,7 @@ def post_activation_pair(x: Symbol, filters: tuple[int, int], kernel_size=3, *, 
 
 
 def post_activation(x: Symbol, filters: tuple[int, int, int], kernel_size=3, *, stage=1, block="a") -> Symbol:
-    """x + 1x1, kxk, 1x1: the bottleneck.  x: (N, H, W, filters[2])   71,552 parameters for 256 channels, (64, 64, 256)."""
+    """x + 1x1, kxk, 1x1: the bottleneck.  x: (N, H, W, filters[2])   71,552 parameters with (64, 64, 256)."""
     name = f"{stage}{block}_branch"
     y = conv_bn(x, filters[0], 1, name=f"{name}2a")
     y = layers.Activation("relu")(y)
@@ -44,7 +44,7 @@ def post_activation(x: Symbol, filters: tuple[int, int, int], kernel_size=3, *, 
 
 
 def pre_activation(x: Symbol, filters: tuple[int, int], kernel_size=3, *, stage=1, block="a") -> Symbol:
-    """x + kxk and 1x1, activated before each.  x: (N, H, W, filters[1])   165,440 parameters for 256 channels, (64, 256)."""
+    """x + kxk and 1x1, activated before each.  x: (N, H, W, filters[1])   165,440 parameters with (64, 256)."""
     name = f"{stage}{block}_branch"
     y = bn_conv(x, filters[0], kernel_size, name=f"{name}2a")
     y = bn_conv(y, filters[1], 1, name=f"{name}2b")
@@ -52,7 +52,7 @@ def pre_activation(x: Symbol, filters: tuple[int, int], kernel_size=3, *, stage=
 
 
 def squeeze_and_restore(x: Symbol, filters=96, output=128, kernel_size=3, *, stage=1, block="a") -> Symbol:
-    """x + 1x1, kxk, and a 1x1 that nothing follows.  x: (N, H, W, output)   108,608 parameters for 128 channels, 96."""
+    """x + 1x1, kxk, and a 1x1 that nothing follows.  x: (N, H, W, output)   108,608 parameters with 96."""
     name = f"{stage}{block}_branch"
     y = conv_bn(x, filters, 1, name=f"{name}2a")
     y = layers.Activation("relu")(y)

@@ -1,4 +1,4 @@
-"""ResNet v1. He, Zhang, Ren, Sun 2015: Deep Residual Learning for Image Recognition, arXiv:1512.03385, Table 1 and Fig. 5.
+"""ResNet v1. He, Zhang, Ren, Sun 2015: Deep Residual Learning for Image Recognition, arXiv:1512.03385, Table 1, Fig. 5.
 
 The paper, its Caffe files and the libraries build the same blocks and differ around them:
 
@@ -104,7 +104,7 @@ def resnet(depth, variant, input_shape, classes, include_top, pooling):
     return Model(inputs, x, name=f"resnet{depth}")
 
 
-# "keras" and "torch" ---------------------------------------------------------------------------------------------------
+# "keras" and "torch" --------------------------------------------------------------------------------------------------
 
 
 def features(x: Symbol, depth: int, how: Convention) -> Symbol:
@@ -164,7 +164,7 @@ def conv_bn(x: Symbol, filters: int, size: int, how: Convention, strides=1, padd
     return layers.BatchNormalization(epsilon=how.epsilon, momentum=how.momentum, name=f"{name}_bn")(x)
 
 
-# "notebook003": no ReLU after the stem nor after a 3x3; layers without names; the branch before the shortcut -----------
+# "notebook003": no ReLU after the stem nor after a 3x3; layers without names; the branch before the shortcut ----------
 
 
 def features_003(x: Symbol, depth: int) -> Symbol:
@@ -182,7 +182,7 @@ def basic_003(x: Symbol, filters: int, strides: int) -> Symbol:
     """Two 3x3 with nothing between them but a batch norm."""
     y = conv_bn_003(x, filters, 3, strides)
     y = conv_bn_003(y, filters, 3)
-    return merge_003(y, x, strides)
+    return merge_003(y, x, filters, strides)
 
 
 def bottleneck_003(x: Symbol, filters: int, strides: int) -> Symbol:
@@ -191,13 +191,13 @@ def bottleneck_003(x: Symbol, filters: int, strides: int) -> Symbol:
     y = layers.Activation("relu")(y)
     y = conv_bn_003(y, filters, 3)
     y = conv_bn_003(y, 4 * filters, 1)
-    return merge_003(y, x, strides)
+    return merge_003(y, x, 4 * filters, strides)
 
 
-def merge_003(y: Symbol, x: Symbol, strides: int) -> Symbol:
+def merge_003(y: Symbol, x: Symbol, filters: int, strides: int) -> Symbol:
     """ReLU(y + x), x through a 1x1 where the shape changes."""
-    if strides > 1 or x.shape[3] != y.shape[3]:
-        x = conv_bn_003(x, y.shape[3], 1, strides)
+    if strides > 1 or x.shape[3] != filters:
+        x = conv_bn_003(x, filters, 1, strides)
     return layers.Activation("relu")(layers.Add()([y, x]))
 
 
@@ -207,7 +207,7 @@ def conv_bn_003(x: Symbol, filters: int, size: int, strides: int = 1) -> Symbol:
     return layers.BatchNormalization()(x)
 
 
-# "notebook002": ResNet-50 alone, with the names of the Caffe files -----------------------------------------------------
+# "notebook002": ResNet-50 alone, with the names of the Caffe files ----------------------------------------------------
 
 
 def features_002(x: Symbol) -> Symbol:
@@ -228,7 +228,8 @@ def bottleneck_002(x: Symbol, filters: int, strides: int, *, project: bool, name
     """res2a_branch2a, 2b, 2c: 1x1, 3x3, 1x1; res2a_branch1: the projection."""
 
     def conv_bn_002(x, filters, size, branch, strides=1):
-        x = layers.Conv2D(filters, size, strides, padding="same" if size > 1 else "valid", name=f"res{name}_branch{branch}")(x)
+        padding = "same" if size > 1 else "valid"
+        x = layers.Conv2D(filters, size, strides, padding, name=f"res{name}_branch{branch}")(x)
         return layers.BatchNormalization(name=f"bn{name}_branch{branch}")(x)
 
     y = conv_bn_002(x, filters, 1, "2a", strides)
@@ -242,7 +243,7 @@ def bottleneck_002(x: Symbol, filters: int, strides: int, *, project: bool, name
 
 
 def top_002(x: Symbol, classes: int) -> Symbol:
-    """The average of 2 x 2 pixels, which drops the last row and column of 7 x 7, and a dense layer of 18,432 x classes."""
+    """The average of 2 x 2 pixels, which drops the last row and column of 7 x 7; a dense layer of 18,432 x classes."""
     x = layers.AveragePooling2D(2, name="avg_pooling")(x)  # 3 x 3 x 2048
     x = layers.Flatten()(x)
     return layers.Dense(classes, activation="softmax", name="softmax")(x)

@@ -1,13 +1,13 @@
-"""ResNets for small images. He et al. 2015, arXiv:1512.03385, section 4.2; pre-activation: He et al. 2016, arXiv:1603.05027.
+"""ResNets for small images. He et al. 2015, arXiv:1512.03385, section 4.2; pre-activated: the same 2016, arXiv:1603.05027.
 
-A 3x3 with 16 filters, three stages of n units with 16, 32 and 64 filters on 32, 16 and 8 pixels, and a dense layer: 6n + 2
-layers of basic units, 9n + 2 of bottlenecks. Shortcut "A" has no weights: every second pixel, and zeros for the new channels.
-So a plain network, the same without its shortcuts, has exactly the parameters of the residual one: what differs is the sum.
-Shortcut "B" is a 1x1 where the shape changes.
+A 3x3 with 16 filters, three stages of n units with 16, 32 and 64 filters on 32, 16 and 8 pixels, and a dense layer:
+6n + 2 layers of basic units, 9n + 2 of bottlenecks. Shortcut "A" has no weights: every second pixel, and zeros for the
+new channels. So a plain network, the same without its shortcuts, has exactly the parameters of the residual one: only
+the sums are missing. Shortcut "B" is a 1x1 where the shape changes.
 
-Keras and torchvision have none of these. The papers' Torch code agrees (zeros on both sides of a strided 3x3, which so looks
-at the pixels that the shortcut keeps; "same" would look at the others). As there, weights begin as He et al. 2015b say, and
-the moving statistics follow with a momentum of 0.9.
+Keras and torchvision have none of these. The papers' Torch code agrees: zeros on both sides of a strided 3x3, which so
+looks at the pixels that the shortcut keeps ("same" would look at the others), weights that begin as He et al. 2015,
+arXiv:1502.01852, say, and moving statistics with a momentum of 0.9.
 """
 
 from minicnn import layers
@@ -95,7 +95,7 @@ def preact164(variant="B", input_shape=(32, 32, 3), classes=10, include_top=True
     return preactivated("preact164", 18, unit_bottleneck, 4, variant, input_shape, classes, include_top, pooling)
 
 
-# The networks of 2015 --------------------------------------------------------------------------------------------------
+# The networks of 2015 -------------------------------------------------------------------------------------------------
 
 
 def residual(name, n, shortcut, input_shape, classes, include_top, pooling):
@@ -105,7 +105,8 @@ def residual(name, n, shortcut, input_shape, classes, include_top, pooling):
     x = bn_relu(x, "conv1")
     for stage, filters in enumerate(WIDTHS, start=2):
         for i in range(1, n + 1):
-            x = unit(x, filters, strides=2 if stage > 2 and i == 1 else 1, shortcut=shortcut, name=f"conv{stage}_block{i}")
+            strides = 2 if stage > 2 and i == 1 else 1
+            x = unit(x, filters, strides, shortcut, name=f"conv{stage}_block{i}")  # 32 x 32, 16 x 16, 8 x 8
     x = averaged_top(x, classes, include_top, pooling, names={"avg": "avg_pool", "max": "max_pool"})
     return Model(inputs, x, name=name)
 
@@ -125,7 +126,7 @@ def unit(x: Symbol, filters: int, strides: int, shortcut: str | None, *, name: s
     return layers.Activation("relu", name=f"{name}_out")(y)
 
 
-# The networks of 2016 --------------------------------------------------------------------------------------------------
+# The networks of 2016 -------------------------------------------------------------------------------------------------
 
 
 def preactivated(name, n, unit, expansion, shortcut, input_shape, classes, include_top, pooling):
@@ -155,7 +156,7 @@ def unit_basic(x: Symbol, filters: int, strides: int, *, name: str) -> Symbol:
 
 
 def unit_bottleneck(x: Symbol, filters: int, strides: int, *, name: str) -> Symbol:
-    """What an activated x goes through: 1x1, 3x3 and 1x1 to four times the channels, batch norm and ReLU between them."""
+    """What an activated x goes through: 1x1, 3x3 and 1x1 to 4 filters, batch norm and ReLU between them."""
     x = conv(x, filters, 1, name=f"{name}_1")
     x = bn_relu(x, f"{name}_1")
     x = conv(x, filters, 3, strides, name=f"{name}_2")
@@ -164,13 +165,13 @@ def unit_bottleneck(x: Symbol, filters: int, strides: int, *, name: str) -> Symb
 
 
 def changed(x: Symbol, activated: Symbol, filters: int, strides: int, shortcut: str, *, name: str) -> Symbol:
-    """The shortcut where the shape changes. "A" takes x itself, which no ReLU touches; "B" the activated x, as the branch."""
+    """The shortcut where the shape changes. "A" takes x itself, which no ReLU touches; "B" the activated x."""
     if shortcut == "A":
         return layers.PadShortcut(filters, strides, name=f"{name}_shortcut")(x)
     return conv(activated, filters, 1, strides, name=name)
 
 
-# Parts -----------------------------------------------------------------------------------------------------------------
+# Parts ----------------------------------------------------------------------------------------------------------------
 
 
 def conv(x: Symbol, filters: int, size: int, strides: int = 1, *, name: str) -> Symbol:

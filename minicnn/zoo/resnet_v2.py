@@ -1,4 +1,4 @@
-"""ResNet v2. He, Zhang, Ren, Sun 2016: Identity Mappings in Deep Residual Networks, arXiv:1603.05027, Fig. 1(b) and section 3.
+"""ResNet v2. He, Zhang, Ren, Sun 2016: Identity Mappings in Deep Residual Networks, arXiv:1603.05027, Fig. 1(b).
 
 The activation moves before the convolution, so that nothing stands on the path from one addition to the next.
 
@@ -57,7 +57,7 @@ def resnet_v2(depth, variant, input_shape, classes, include_top, pooling):
     return Model(inputs, x, name=f"resnet{depth}v2")
 
 
-# "keras" ---------------------------------------------------------------------------------------------------------------
+# "keras" --------------------------------------------------------------------------------------------------------------
 
 
 def features_keras(x: Symbol, depth: tuple[int, ...]) -> Symbol:
@@ -89,7 +89,7 @@ def unit_keras(x: Symbol, filters: int, strides: int, *, project: bool, name: st
     return layers.Add(name=f"{name}_out")([x, y])
 
 
-# "paper" ---------------------------------------------------------------------------------------------------------------
+# "paper" --------------------------------------------------------------------------------------------------------------
 
 
 def features_paper(x: Symbol, depth: tuple[int, ...]) -> Symbol:
@@ -101,9 +101,11 @@ def features_paper(x: Symbol, depth: tuple[int, ...]) -> Symbol:
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)  # 56 x 56 x 64
     for stage, (filters, units) in enumerate(zip(WIDTHS, depth, strict=True), start=2):
         for i in range(1, units + 1):
-            strides = 2 if stage > 2 and i == 1 else 1
-            activate = (stage, i) != (2, 1)  # "the first activation right after conv1 and before splitting"
-            x = unit_paper(x, filters, strides, activate=activate, project=i == 1, name=f"conv{stage}_block{i}")  # 56 .. 7
+            first = i == 1
+            strides = 2 if stage > 2 and first else 1
+            activate = (stage, i) != (2, 1)  # that one "right after conv1 and before splitting" (appendix)
+            name = f"conv{stage}_block{i}"
+            x = unit_paper(x, filters, strides, activate=activate, project=first, name=name)  # 56, 28, 14, 7
     return bn_relu(x, "post")
 
 

@@ -1,11 +1,11 @@
-"""ResNeXt. Xie, Girshick, Dollar, Tu, He 2017: Aggregated Residual Transformations for Deep Neural Networks, arXiv:1611.05431.
+"""ResNeXt. Xie, Girshick, Dollar, Tu, He 2017: Aggregated Residual Transformations for Deep Neural Networks, 1611.05431.
 
 ResNet's bottleneck with its 3x3 cut into groups, and wider (Table 1 and Fig. 3c). 32x4d: 32 groups of 4 channels in
 conv2_x, of twice as many in each following stage.
 
-torchvision, timm and Cadene agree with the paper (stride in the 3x3, no biases; epsilon 1e-5 for 1.001e-5 here). Keras's
-old `keras_applications` computes the same function with a depthwise convolution of 32-fold output and a frozen 1x1 of
-zeros and ones, 128 million numbers; its names are kept, and its `conv2_block1_2_conv` is here the grouped one.
+torchvision, timm and Cadene agree with the paper (stride in the 3x3, no biases); their epsilon is 1e-5, here it is that
+of Keras's old `keras_applications`. That computes the same function with a depthwise convolution of 32-fold output and
+a frozen 1x1 of zeros and ones, 128 million of them. Its names are kept; `conv2_block1_2_conv` is the grouped one here.
 """
 
 from minicnn import layers

@@ -1,4 +1,4 @@
-"""ResNets: those that Keras has, and the others from its layers, after the papers' tables and the notebooks' structure."""
+"""ResNets: those that Keras has; the others from its layers, after the papers' tables and the notebooks' structure."""
 
 import keras
 from keras import layers, ops
@@ -64,7 +64,7 @@ class Builder:
         return keras.Model(self.start, self.x)
 
 
-# Keras's and torchvision's conventions ---------------------------------------------------------------------------------
+# Keras's and torchvision's conventions --------------------------------------------------------------------------------
 
 
 def stem(net, relu=True):
@@ -141,7 +141,7 @@ def resnet152_torch(input_shape, classes):
     return bottlenecks_torch(input_shape, classes, 152)
 
 
-# Notebook 003 ----------------------------------------------------------------------------------------------------------
+# Notebook 003 ---------------------------------------------------------------------------------------------------------
 
 
 def notebook003(input_shape, classes, depth):
@@ -184,7 +184,7 @@ def resnet152_003(input_shape, classes):
     return notebook003(input_shape, classes, 152)
 
 
-# Notebook 002 ----------------------------------------------------------------------------------------------------------
+# Notebook 002 ---------------------------------------------------------------------------------------------------------
 
 
 def resnet50_002(input_shape, classes):
@@ -209,7 +209,7 @@ def resnet50_002(input_shape, classes):
     return keras.Model(net.start, net.x)
 
 
-# Version 2 as the paper has it ------------------------------------------------------------------------------------------
+# Version 2 as the paper has it ----------------------------------------------------------------------------------------
 
 
 def v2_paper(input_shape, classes, depth):
@@ -243,7 +243,7 @@ def resnet152v2_paper(input_shape, classes):
     return v2_paper(input_shape, classes, 152)
 
 
-# ResNeXt ----------------------------------------------------------------------------------------------------------------
+# ResNeXt --------------------------------------------------------------------------------------------------------------
 
 
 class GroupedConv2D(layers.Layer):
@@ -298,7 +298,7 @@ def resnext101_64x4d(input_shape, classes):
     return resnext(input_shape, classes, 101, 64, 4)
 
 
-# CIFAR ------------------------------------------------------------------------------------------------------------------
+# CIFAR ----------------------------------------------------------------------------------------------------------------
 
 
 class PadShortcut(layers.Layer):
@@ -352,7 +352,9 @@ def cifar_preactivated(input_shape, classes, depth, option):
                     skip = net.conv(filters * wide, 1, stride, name=name + "_0_conv").at(active)
                 else:
                     skip = PadShortcut(filters * wide, name=name + "_0_shortcut")(skip)
-            sizes = ((1, 1, filters), (3, stride, filters), (1, 1, 4 * filters)) if wide == 4 else ((3, stride, filters), (3, 1, filters))
+            sizes = [(3, stride, filters), (3, 1, filters)]
+            if wide == 4:
+                sizes = [(1, 1, filters), (3, stride, filters), (1, 1, 4 * filters)]
             for i, (size, step, channels) in enumerate(sizes, start=1):
                 if i > 1:
                     net.bn(f"{name}_{i - 1}_bn").relu(f"{name}_{i - 1}_relu")
