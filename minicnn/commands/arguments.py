@@ -5,13 +5,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from minicnn import data, zoo
 from minicnn.commands import USAGE, UsageError, toml
 from minicnn.commands.recipes import recipe
 from minicnn.names import unknown
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "dataset": "digits",
     "device": "cpu",
     "seed": 0,
@@ -83,7 +84,7 @@ def _how(group):
 def _where(group):
     group.add_argument("--device", metavar="NAME", type=_device, help="cpu, gpu, gpu:N or auto (default: cpu)")
     group.add_argument("--dtype", metavar="NAME", choices=("float32", "float64"), help="float32 (default) or float64")
-    group.add_argument("--threads", metavar="N", type=_at_least(1), help="of the CPU (default: all)")
+    group.add_argument("--threads", metavar="N", type=_at_least(1), help="of the CPU (default: the recipe's, or all)")
 
 
 def _output(group):
@@ -105,10 +106,10 @@ def resolve(argv: Sequence[str], prog: str = "minicnn train") -> SimpleNamespace
         given = {**_from_file(given["config"], prog), **given}
     if "model" not in given:
         raise UsageError(f"which MODEL? One of: {', '.join(zoo.names())}")
-    settings = dict.fromkeys(action.dest for action in parser()._actions if action.dest != "help")
-    settings |= DEFAULTS | {"dataset": given.get("dataset", DEFAULTS["dataset"])}
-    _check_names(given["model"], given.get("variant"), settings["dataset"])
-    settings |= recipe(given["model"], given.get("variant"), settings["dataset"]) | given
+    dataset = given.get("dataset", DEFAULTS["dataset"])
+    _check_names(given["model"], given.get("variant"), dataset)
+    settings: dict[str, Any] = dict.fromkeys(a.dest for a in parser()._actions if a.dest != "help")
+    settings |= DEFAULTS | recipe(given["model"], dataset) | given
     if settings["momentum"] is not None and settings["opt"] != "sgd":
         if "momentum" in given:
             raise UsageError(f"--momentum belongs to --opt sgd, not to {settings['opt']}")

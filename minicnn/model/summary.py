@@ -4,13 +4,14 @@ import math
 import re
 import shutil
 from dataclasses import dataclass, field
+from typing import Any
 
-from minicnn.layers.base import InputLayer
+from minicnn.layers.base import InputLayer, Layer, Operation
 
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 WIDEST = {"Layer (type)": 46, "Connected to": 46, "Output Shape": 24}  # of the columns that can fold, in characters
 NARROWEST = 4
-
+JUSTIFY: dict[str, Any] = {"Param #": "right", "Mult-adds": "right", "Trainable": "center"}
 BREAK = r".+?(?:_|(?<=[a-z0-9])(?=[A-Z])|(?=\[\d+\]\[)|$)"  # a piece of a name, up to where it may break
 
 
@@ -18,7 +19,7 @@ BREAK = r".+?(?:_|(?<=[a-z0-9])(?=[A-Z])|(?=\[\d+\]\[)|$)"  # a piece of a name,
 class Row:
     """A line of the table: a layer, and what its calls in this model amount to."""
 
-    layer: object
+    layer: Layer
     depth: int  # how many models it is nested in
     shapes: list[tuple] = field(default_factory=list)  # the outputs of its last call
     connections: list[str] = field(default_factory=list)
@@ -109,7 +110,7 @@ def _cells(row: Row, connected: bool, show_trainable: bool) -> dict[str, str]:
     layer = row.layer
     indent = "   " * row.depth + "└ " if row.depth else ""
     cells = {
-        "Layer (type)": f"{indent}{layer.name} ({type(layer.op if layer.hidden else layer).__name__})",
+        "Layer (type)": f"{indent}{layer.name} ({type(layer.op if isinstance(layer, Operation) else layer).__name__})",
         "Output Shape": ", ".join(map(str, row.shapes)),
         "Param #": f"{layer.count_params():,}",
         "Mult-adds": f"{row.multiply_adds:,}",
@@ -128,8 +129,7 @@ def _table(cells: list[dict[str, str]], widths: list[int]):
     header = list(cells[0])
     table = Table(show_lines=True)
     for name, width in zip(header, widths, strict=True):
-        justify = {"Param #": "right", "Mult-adds": "right", "Trainable": "center"}.get(name, "left")
-        table.add_column(fold(name, width), justify=justify, width=width, no_wrap=True)
+        table.add_column(fold(name, width), justify=JUSTIFY.get(name, "left"), width=width, no_wrap=True)
     styles = dict.fromkeys(("Output Shape", "Param #", "Mult-adds"), "color(34)")
     for row in cells:
         table.add_row(*(Text(fold(row[name], w), styles.get(name, "")) for name, w in zip(header, widths, strict=True)))

@@ -108,7 +108,7 @@ def one_line(capsys):
 
 
 @pytest.mark.parametrize("argv, message", [
-    (["lenet6"], "unknown model 'lenet6': did you mean 'lenet5'?"),
+    (["lenet6"], "unknown model 'lenet6': did you mean 'lenet5'"),
     (["lenet5", "--ephocs", "3"], "unknown flag '--ephocs': did you mean '--epochs'?"),
     (["lenet5", "--epochs", "x"], "invalid whole number value: 'x'"),
     (["lenet5", "--dataset", "mnits"], "unknown data set 'mnits'"),
