@@ -25,6 +25,10 @@ class Backend:
         """`array` (a list, a NumPy array, ...) as an array of this backend."""
         return self.xp.asarray(array, dtype=dtype)
 
+    def matmul(self, a, b):
+        """a @ b.  a: (..., M, K)   b: (K, N) or (..., K, N)"""
+        return self.xp.matmul(a, b)
+
     # Windows -----------------------------------------------------------------------------------------------------
 
     def pad_images(self, x, pads, value=0.0):

@@ -173,10 +173,10 @@ class MatMul(Op):
         if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
             raise ValueError(f"matmul: expected (..., M, K) and (..., K, N), got {a.shape} and {b.shape}")
         self.a, self.b = a, b
-        return self.xp.matmul(a, b)
+        return self.backend.matmul(a, b)
 
     def backward(self, dy):
-        matmul = self.xp.matmul
+        matmul = self.backend.matmul
         da = matmul(dy, self.b.swapaxes(-1, -2)) if self.needs[0] else None
         db = matmul(self.a.swapaxes(-1, -2), dy) if self.needs[1] else None
         return da, db

@@ -1,8 +1,13 @@
-"""The kernels for NumPy arrays: the reference ones, until one of them has a faster twin here."""
+"""The kernels for NumPy arrays: overrides that run in pieces on threads. What is not here runs as in `reference.py`."""
 
 import numpy as np
 
+from minicnn.backend.cpu import conv, norm
+from minicnn.backend.cpu.parallel import run, spans
 from minicnn.backend.reference import Backend
+
+SMALL = 1 << 15  # numbers below which cutting costs more than it saves
+BLOCK = 1 << 16  # multiplications times 64 of a piece of a matrix product
 
 
 class CpuBackend(Backend):
@@ -12,3 +17,112 @@ class CpuBackend(Backend):
 
     def __init__(self):
         super().__init__(np)
+
+    # Matrix products -----------------------------------------------------------------------------------------------
+
+    def matmul(self, a, b):
+        """a @ b, two matrices cut along the longer side of the result."""
+        if a.ndim != 2 or b.ndim != 2:
+            return super().matmul(a, b)
+        (m, k), n = a.shape, b.shape[1]
+        y = np.empty((m, n), np.result_type(a, b))
+        if m >= n:
+            run(lambda rows: np.matmul(a[rows], b, out=y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
+        else:
+            columns = spans(n, max(16, 64 * BLOCK // max(k * m, 1)))
+            run(lambda part: np.matmul(a, b[:, part], out=y[:, part]), columns)
+        return y
+
+    # Convolution ---------------------------------------------------------------------------------------------------
+
+    def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False):
+        """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
+        if window.groups != 1:
+            return super().conv2d(x, w, window, bias, scale, shift, residual, relu)
+
+        def finish(tile, images, rows):
+            for step, value in ((np.add, bias), (np.multiply, scale), (np.add, shift)):
+                if value is not None:
+                    step(tile, value, out=tile)
+            if residual is not None:
+                np.add(tile, residual[images, rows], out=tile)
+            if relu:
+                np.maximum(tile, 0, out=tile)
+
+        return conv.conv2d(x, w, window, finish)
+
+    def conv2d_input_grad(self, dy, w, x_shape, window):
+        """As the reference, as a convolution of dy."""
+        if window.groups == 1 and window.dilation == (1, 1) and x_shape[3] >= conv.THIN:
+            return conv.input_grad(dy, w, x_shape, window)
+
+        def some(part):
+            return Backend.conv2d_input_grad(self, part, w, (part.shape[0], *x_shape[1:]), window)
+
+        return self.by_images(some, x_shape[0], int(np.prod(x_shape)), (dy,))
+
+    def conv2d_weight_grad(self, x, dy, w_shape, window):
+        """As the reference, cut along taps and channels."""
+        if window.groups != 1:
+            return super().conv2d_weight_grad(x, dy, w_shape, window)
+        return conv.weight_grad(x, dy, w_shape, window)
+
+    # Pooling: images have nothing to do with each other --------------------------------------------------------------
+
+    def max_pool(self, x, size, window):
+        """As the reference, some images at a time."""
+        return self.by_images(super().max_pool, x.shape[0], x.size, (x,), size, window)
+
+    def max_pool_grad(self, dy, x, y, size, window):
+        """As the reference, some images at a time."""
+        return self.by_images(super().max_pool_grad, x.shape[0], x.size, (dy, x, y), size, window)
+
+    def avg_pool(self, x, size, window):
+        """As the reference, some images at a time."""
+        return self.by_images(super().avg_pool, x.shape[0], x.size, (x,), size, window)
+
+    def avg_pool_grad(self, dy, x_shape, size, window):
+        """As the reference, some images at a time."""
+
+        def some(part):
+            return Backend.avg_pool_grad(self, part, (part.shape[0], *x_shape[1:]), size, window)
+
+        return self.by_images(some, x_shape[0], int(np.prod(x_shape)), (dy,))
+
+    def by_images(self, kernel, count, size, arrays, *arguments):
+        """kernel(arrays of some images, *arguments) on pieces of the batch, put together again."""
+        if size < SMALL:
+            return kernel(*arrays, *arguments)
+        pieces = spans(count, SMALL * count // size)
+        results: list = [None] * len(pieces)
+
+        def work(i):
+            results[i] = kernel(*(a[pieces[i]] for a in arrays), *arguments)
+
+        run(work, range(len(pieces)))
+        return np.concatenate(results)
+
+    # Channels ------------------------------------------------------------------------------------------------------
+
+    def channel_sum(self, x):
+        """As the reference, in pieces."""
+        return super().channel_sum(x) if x.size < SMALL else norm.channel_sum(x)
+
+    def channel_moments(self, x):
+        """As the reference, in pieces."""
+        return super().channel_moments(x) if x.size < SMALL else norm.channel_moments(x)
+
+    def batch_norm(self, x, mean, variance, gamma, beta, epsilon):
+        """As the reference, as one scale and one shift for each channel."""
+        if x.size < SMALL:
+            return super().batch_norm(x, mean, variance, gamma, beta, epsilon)
+        scale = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+        scale = scale if gamma is None else scale * gamma
+        shift = -mean * scale
+        return norm.scale_shift(x, scale, shift if beta is None else shift + beta)
+
+    def batch_norm_grad(self, dy, x, mean, variance, gamma, epsilon):
+        """As the reference, in two passes."""
+        if x.size < SMALL:
+            return super().batch_norm_grad(dy, x, mean, variance, gamma, epsilon)
+        return norm.batch_norm_grad(dy, x, mean, variance, gamma, epsilon)

@@ -1,0 +1,136 @@
+"""The CPU's fast kernels against the reference, over shapes with ragged edges; and the same bits on any number of
+threads."""
+
+import numpy as np
+import pytest
+
+from minicnn import config
+from minicnn.backend import CPU, Window
+from minicnn.backend.cpu import conv, parallel
+from minicnn.backend.reference import Backend
+from tests.checks import assert_close
+
+REFERENCE = Backend(np)
+SHAPES = [  # x, (KH, KW, F), window
+    ((2, 7, 9, 3), (3, 3, 5), Window()),
+    ((3, 8, 7, 20), (3, 3, 18), Window(pads="same")),
+    ((2, 9, 11, 17), (3, 2, 6), Window((2, 3), "same")),
+    ((2, 9, 8, 1), (5, 5, 6), Window(pads="same")),
+    ((2, 15, 14, 3), (7, 7, 8), Window((2, 2), ((3, 3), (3, 3)))),
+    ((2, 6, 5, 19), (1, 1, 7), Window()),
+    ((2, 7, 6, 18), (1, 1, 7), Window((2, 2))),
+    ((2, 9, 8, 16), (1, 7, 5), Window(pads="same")),
+    ((2, 10, 9, 16), (2, 3, 4), Window((1, 2), ((0, 1), (2, 0)), (2, 1))),
+    ((2, 7, 8, 4), (2, 2, 3), Window((3, 3))),  # a stride beyond the kernel
+    ((2, 40, 37, 32), (3, 3, 33), Window((2, 1), "same")),  # several tiles an image
+    ((70, 6, 5, 2), (3, 3, 4), Window(pads="same")),  # several images a tile
+    ((2, 7, 6, 8), (3, 3, 12), Window(pads="same", groups=4)),
+    ((2, 7, 6, 8), (3, 3, 16), Window((2, 1), "same", groups=8)),
+]  # fmt: skip
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Cuts even these shapes into many pieces."""
+    monkeypatch.setattr(conv, "TILE_BYTES", 1 << 12)
+    monkeypatch.setattr(parallel, "PIECE_BYTES", 1 << 10)
+    monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)
+    monkeypatch.setattr("minicnn.backend.cpu.BLOCK", 16)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
+@pytest.mark.parametrize(("shape", "kernel", "window"), SHAPES)
+def test_convolution(small_pieces, rng, shape, kernel, window, dtype, tolerance):
+    kh, kw, f = kernel
+    x = rng.normal(size=shape).astype(dtype)
+    w = rng.normal(size=(kh, kw, shape[3] // window.groups, f)).astype(dtype)
+    y = REFERENCE.conv2d(x, w, window)
+    dy = rng.normal(size=y.shape).astype(dtype)
+    assert_close(CPU.conv2d(x, w, window), y, tolerance)
+    for kernel, arguments in (("input", (dy, w, x.shape)), ("weight", (x, dy, w.shape))):
+        got, expected = (getattr(b, f"conv2d_{kernel}_grad")(*arguments, window) for b in (CPU, REFERENCE))
+        assert_close(got, expected, tolerance)
+
+
+def test_epilogue(small_pieces, rng):
+    x, w, window = rng.normal(size=(2, 7, 6, 5)), rng.normal(size=(3, 3, 5, 4)), Window(pads="same")
+    bias, scale, shift, residual = (rng.normal(size=s) for s in (4, 4, 4, (2, 7, 6, 4)))
+    whole = {"bias": bias, "scale": scale, "shift": shift, "residual": residual, "relu": True}
+    plain = REFERENCE.conv2d(x, w, window)
+    for part in ({"bias": bias}, {"scale": scale, "shift": shift}, {"residual": residual, "relu": True}, whole):
+        assert_close(CPU.conv2d(x, w, window, **part), REFERENCE.epilogue(plain, **part), 1e-12)
+        assert_close(REFERENCE.conv2d(x, w, window, **part), REFERENCE.epilogue(plain, **part), 1e-12)
+    assert_close(REFERENCE.epilogue(plain, **whole), np.maximum((plain + bias) * scale + shift + residual, 0), 1e-12)
+
+
+@pytest.mark.parametrize("window", [Window((2, 2)), Window((2, 1), "same"), Window((3, 3), ((1, 0), (0, 1)))])
+def test_pooling(small_pieces, rng, window):
+    x, size = rng.normal(size=(5, 8, 7, 3)), (3, 2)
+    y = REFERENCE.max_pool(x, size, window)
+    dy = rng.normal(size=y.shape)
+    for got, expected in (
+        (CPU.max_pool(x, size, window), y),
+        (CPU.max_pool_grad(dy, x, y, size, window), REFERENCE.max_pool_grad(dy, x, y, size, window)),
+        (CPU.avg_pool(x, size, window), REFERENCE.avg_pool(x, size, window)),
+        (CPU.avg_pool_grad(dy, x.shape, size, window), REFERENCE.avg_pool_grad(dy, x.shape, size, window)),
+    ):
+        assert (got == expected).all()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_channels(small_pieces, rng, dtype, tolerance, scaled):
+    x = (rng.normal(size=(3, 7, 5, 6)) * 2 + 3).astype(dtype)
+    dy, gamma, beta = (rng.normal(size=s).astype(dtype) for s in (x.shape, 6, 6))
+    gamma, beta = (gamma, beta) if scaled else (None, None)
+    mean, variance = REFERENCE.channel_moments(x)
+    for got, expected in zip(CPU.channel_moments(x), (mean, variance), strict=True):
+        assert_close(got, expected, tolerance)
+    assert_close(CPU.channel_sum(x), REFERENCE.channel_sum(x), tolerance)
+    arguments = mean, variance, gamma, beta, 1e-3
+    assert_close(CPU.batch_norm(x, *arguments), REFERENCE.batch_norm(x, *arguments), tolerance)
+    arguments = dy, x, mean, variance, gamma, 1e-3
+    for got, expected in zip(CPU.batch_norm_grad(*arguments), REFERENCE.batch_norm_grad(*arguments), strict=True):
+        assert got.dtype == expected.dtype
+        assert_close(got, expected, tolerance)
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64)])
+def test_matmul(small_pieces, rng, m, k, n):
+    a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
+    assert_close(CPU.matmul(a, b), a @ b, 1e-13)
+    assert_close(CPU.matmul(b.T, a.T), b.T @ a.T, 1e-13)
+
+
+def test_same_bits_on_any_number_of_threads(rng, monkeypatch):
+    x = rng.normal(size=(4, 30, 29, 16)).astype("float32")
+    w = rng.normal(size=(3, 3, 16, 24)).astype("float32")
+    window = Window((1, 1), "same")
+
+    def everything():
+        y = CPU.conv2d(x, w, window)
+        moments = CPU.channel_moments(y)
+        dy = CPU.batch_norm_grad(y, y * y, *moments, None, 1e-3)[0]
+        return (
+            y, *moments, dy, CPU.conv2d_input_grad(dy, w, x.shape, window), CPU.conv2d_weight_grad(x, dy, w.shape,
+            window),
+            CPU.matmul(y.reshape(-1, 24).T, dy.reshape(-1, 24)), CPU.max_pool(y, (3, 3), Window((2, 2), "same")),
+        )  # fmt: skip
+
+    results = []
+    for threads in (1, 2, 4):
+        monkeypatch.setattr(config.config, "threads", threads)
+        results.append(everything())
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert one.tobytes() == two.tobytes()
+
+
+def test_an_error_in_a_piece_reaches_the_caller():
+    def work(piece):
+        if piece == 3:
+            raise ValueError("piece 3")
+
+    with pytest.raises(ValueError, match="piece 3"):
+        parallel.run(work, range(8))
+    parallel.run(lambda piece: None, range(8))  # and the pool goes on
