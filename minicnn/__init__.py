@@ -4,7 +4,7 @@ from minicnn import backend, config, data, functions, gradcheck, layers, ops, tr
 from minicnn.backend import DeviceError, Window
 from minicnn.config import set_floatx, set_random_seed, set_threads
 from minicnn.layers import Input, Layer, Symbol
-from minicnn.model import Model, Sequential
+from minicnn.model import Model, Sequential, load_model
 from minicnn.ops import Op
 from minicnn.tensor import Edge, Tensor, Weight, apply, no_grad, vjp
 
@@ -12,6 +12,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DeviceError", "Edge", "Input", "Layer", "Model", "Op", "Sequential", "Symbol", "Tensor", "Weight", "Window", "apply",
-    "backend", "config", "data", "functions", "gradcheck", "layers", "no_grad", "ops", "set_floatx", "set_random_seed",
+    "backend", "config", "data", "functions", "gradcheck", "layers", "load_model", "no_grad", "ops", "set_floatx", "set_random_seed",
     "set_threads", "training", "vjp", "zoo",
 ]  # fmt: skip

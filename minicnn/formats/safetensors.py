@@ -1,8 +1,10 @@
 """safetensors: our own format for weights. The package of that name reads and writes; the checks before it are ours."""
 
 import json
+import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,20 @@ from minicnn.formats import FormatError
 from minicnn.formats.atomic import write_atomically
 
 LARGEST_HEADER = 100_000_000  # bytes, as the format's own limit
+BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U64": 8,
+    "U32": 4,
+    "U16": 2,
+    "U8": 1,
+    "BOOL": 1,
+}
 
 
 def write(path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
@@ -37,8 +53,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise FormatError(f"{path}: not a sound safetensors file ({error})") from None
 
 
-def _header(path: Path) -> dict:
-    """The JSON header: its length is checked against the file's size before a byte of it is read."""
+def _header(path: Path) -> dict[str, dict]:
+    """The JSON header, checked against the size of the file: its own length, then what each entry says of its data."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     size = path.stat().st_size
@@ -51,7 +67,21 @@ def _header(path: Path) -> dict:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError):
             raise FormatError(f"{path}: not a safetensors file: its header is no JSON") from None
-    entries = [e for name, e in header.items() if name != "__metadata__"] if isinstance(header, dict) else [None]
-    if not all(isinstance(e, dict) and isinstance(e.get("shape"), list) for e in entries):
-        raise FormatError(f"{path}: not a sound safetensors file: an entry of its header has no shape")
+    if not isinstance(header, dict):
+        raise FormatError(f"{path}: not a safetensors file: its header is no JSON object")
+    for name, entry in header.items():
+        if name != "__metadata__" and not _sound(entry, size - 8 - length):
+            raise FormatError(f"{path}: the entry {name[:80]!r} of its header asks for what the file does not hold")
     return header
+
+
+def _sound(entry: Any, size: int) -> bool:
+    """Whether an entry's shape, type and place agree, inside `size` bytes of data."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("shape"), list):
+        return False
+    shape, places, width = entry["shape"], entry.get("data_offsets"), BYTES.get(str(entry.get("dtype")))
+    if width is None or not isinstance(places, list) or len(places) != 2:
+        return False
+    if not all(isinstance(n, int) and n >= 0 for n in [*shape, *places]):
+        return False
+    return places[1] <= size and places[1] - places[0] == math.prod(shape) * width

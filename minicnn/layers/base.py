@@ -180,8 +180,7 @@ class Layer:
         """A new weight of this layer, called `layer/name`. Trainable ones come before statistics in `weights`."""
         if any(n is None for n in shape):
             raise ValueError(f"the shape of {name} is not known: {tuple(shape)}; give the input's channels a size")
-        data = initializers.get(initializer)(tuple(shape), self.dtype)
-        weight = Weight(np.asarray(data, self.dtype), f"{self.name}/{name}", trainable)
+        weight = Weight(initializers.first_value(initializer, tuple(shape), self.dtype), f"{self.name}/{name}", trainable)
         weight.requires_grad = trainable and self._trainable
         self.own_weights.append(weight)
         if regularizer is not None:
@@ -415,7 +414,9 @@ def serialize(value: Any) -> Any:
     """An argument of a layer as plain data: initializers and regularizers as {class_name, config}, activations by
     name."""
     if isinstance(value, initializers.Initializer | regularizers.Regularizer):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        module = "keras.initializers" if isinstance(value, initializers.Initializer) else "keras.regularizers"
+        entry = {"class_name": type(value).__name__, "config": value.get_config()}
+        return {"module": module, **entry, "registered_name": None}
     return activations.serialize(value) if callable(value) else value
 
 
@@ -462,6 +463,17 @@ class InputLayer(Layer):
     def call(self, x):
         """x itself"""
         return x
+
+    def get_config(self):
+        """Keras's form: `batch_shape` in place of shape and batch_size."""
+        return {"batch_shape": [self.batch_size, *self.shape], "dtype": self.dtype, "name": self.name}
+
+    @classmethod
+    def from_config(cls, settings):
+        """The layer that `get_config` describes."""
+        settings = dict(settings)
+        batch_size, *shape = settings.pop("batch_shape")
+        return cls(shape, batch_size, **settings)
 
 
 def Input(  # noqa: N802  (Keras's name)

@@ -15,6 +15,7 @@ from minicnn.names import unknown
 
 class _State(threading.local):
     placeholders = False
+    stand_ins = False
 
 
 _state = _State()
@@ -31,6 +32,27 @@ def placeholders() -> Iterator[None]:
         yield
     finally:
         _state.placeholders = before
+
+
+@contextmanager
+def stand_ins() -> Iterator[None]:
+    """Within the block weights have a shape and no memory, and cannot be written: another array must take their place.
+
+    For models that a file describes. It may ask for more than there is, until its weights are seen.
+    """
+    before, _state.stand_ins = _state.stand_ins, True
+    try:
+        yield
+    finally:
+        _state.stand_ins = before
+
+
+def first_value(initializer: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """What a new weight holds: the initializer's numbers, or within `stand_ins()` one zero that stands for all."""
+    made = get(initializer)
+    if _state.stand_ins:
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    return np.asarray(made(shape, dtype), dtype)
 
 
 class Initializer:

@@ -311,7 +311,7 @@ class Model(Layer):
         summary(self, **options)
 
     def save_weights(self, path: Any) -> None:
-        """Writes all weights to a .safetensors file. See `minicnn.model.saving.save_weights`."""
+        """Writes all weights to a .safetensors or .weights.h5 file. See `minicnn.model.saving.save_weights`."""
         self._need_graph()
         saving.save_weights(self, path)
 
@@ -324,6 +324,13 @@ class Model(Layer):
         """The layers and how they are connected, as plain data in the form of Keras 3."""
         self._need_graph()
         return model_config(self)
+
+    @classmethod
+    def from_config(cls, settings: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Model":
+        """The model that `get_config` describes, with new weights. See `minicnn.model.rebuilding.model_from_config`."""
+        from minicnn.model.rebuilding import model_from_config
+
+        return model_from_config(settings, custom_objects)
 
 
 class Sequential(Model):

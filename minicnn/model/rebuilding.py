@@ -1,0 +1,360 @@
+"""Models from their configs, in the forms of Keras 3 (which is ours too) and of Keras 2.
+
+A config is untrusted data. Layers are looked up in a fixed table, no code in it is ever run, and weights take
+memory only when the file's own arrays take their place.
+"""
+
+import inspect
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minicnn.config import FLOAT_TYPES
+from minicnn.formats import FormatError, keras_files
+from minicnn.layers import activations
+from minicnn.layers.base import InputLayer, Layer, Symbol
+from minicnn.layers.core import Lambda
+from minicnn.layers.initializers import stand_ins
+from minicnn.model.config import CLASSES
+from minicnn.model.matching import automatic
+from minicnn.model.model import Model, Sequential
+from minicnn.model.saving import load_stored
+from minicnn.names import unknown
+
+Custom = Mapping[str, Any]
+Place = tuple[str, int, int]  # layer, which of its calls, which of its outputs
+MODELS: dict[str, type[Model]] = {"Functional": Model, "Model": Model, "Sequential": Sequential}
+KERAS = ("keras", "tf_keras", "tensorflow", "minicnn")  # where the layers of the table come from
+# What Keras says of a layer and we have no word for, with the values that change nothing. None never does.
+NEUTRAL: dict[str, tuple] = {
+    "synchronized": (False,), "renorm": (False,), "fused": (False, True), "renorm_momentum": (0.99,), "noise_shape": (),
+    "threshold": (0,), "sparse": (False,), "ragged": (False,), "optional": (False,), "dynamic": (False,), "groups":
+    (1,), "data_format": ("channels_last",), "build_input_shape": (), "autocast": (True,), "supports_masking":
+    (False, True), }  # fmt: skip
+
+
+def load_model(path: str | Path, custom_objects: Custom | None = None) -> Model:
+    """The model in a .keras file, or in an .h5 file of a whole model, with its weights. To train it, compile it.
+
+    custom_objects: layer classes and activations by the names that the file has for them; for a Lambda the function,
+    by the layer's name (or by "Lambda" for all of them). Code in a file is never run.
+    Raises ValueError that names a layer or an argument that we do not have; FormatError for a damaged file, and for one
+    that holds weights alone; FileNotFoundError for none; ImportError without h5py.
+    """
+    path = Path(path)
+    if path.suffix not in (".keras", ".h5"):
+        raise ValueError(f"models are read from .keras or .h5 files, got {str(path)!r}")
+    file = keras_files.read(path)
+    config = file.config
+    if config is None:
+        raise FormatError(f"{path} holds weights and no model: build the model, then model.load_weights({str(path)!r})")
+    with stand_ins():
+        model = _guarded(f"{path}: its config", lambda: make_model(config, custom_objects or {}))
+    if not model.built:
+        raise ValueError(f"{path}: the shape of the model's input is not in the file: build it, then load its weights")
+    load_stored(model, file.layers, path)
+    return model
+
+
+def model_from_config(config: dict[str, Any], custom_objects: Custom | None = None) -> Model:
+    """The model that `Model.get_config` or Keras's `model.to_json()` describes, with new weights.
+
+    Takes {class_name, config} or the inner config alone. Raises ValueError as `load_model` does.
+    """
+    if "class_name" not in config:
+        config = {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
+    return _guarded("the config", lambda: make_model(config, custom_objects or {}))
+
+
+def _guarded(what: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives. Whatever else damaged data makes Python raise becomes a ValueError."""
+    try:
+        return make()
+    except (TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError, ArithmeticError) as error:
+        text = f"{type(error).__name__}: {error}"
+        raise FormatError(f"{what} is damaged, or of a form that is not known ({text[:200]})") from None
+
+
+# Models --------------------------------------------------------------------------------------------------------------
+
+
+def make_model(entry: dict[str, Any], custom: Custom) -> Model:
+    """The model of {class_name, config}. Raises ValueError for a model that is neither Sequential nor functional."""
+    kind, config = entry.get("class_name"), entry.get("config")
+    if kind not in MODELS:
+        raise ValueError(f"a model of the class {kind!r} cannot be rebuilt, only Sequential and functional ones")
+    model: Model
+    if kind == "Sequential":
+        model = _sequential(config if isinstance(config, dict) else {"layers": config}, custom)
+    else:
+        model = _functional(config, custom)
+    model.named = not automatic(model)
+    return model
+
+
+def _sequential(config: Any, custom: Custom) -> Sequential:
+    made = [make_layer(entry, custom) for entry in config["layers"]]
+    model = Sequential(made, name=config.get("name"), trainable=config.get("trainable", True))
+    shape = config.get("build_input_shape")
+    if not model.built and isinstance(shape, list):
+        model.build(tuple(shape))
+    return model
+
+
+def _functional(config: Any, custom: Custom) -> Model:
+    entries = {_name(entry): entry for entry in config["layers"]}
+    if len(entries) != len(config["layers"]):
+        raise ValueError("two layers of the model have the same name")
+    made = {name: make_layer(entry, custom) for name, entry in entries.items()}
+    nodes = {name: entry["inbound_nodes"] for name, entry in entries.items()}
+    calls = [_call(name, i, inbound) for name, some in nodes.items() for i, inbound in enumerate(some)]
+    ends = {key: _ends(config[key]) for key in ("input_layers", "output_layers")}
+    _renumber(calls, [places for places, _ in ends.values()])
+    symbols = _connect(made, calls)
+    # Keras 2 lists its only output too, Keras 3 where the model was made with a list
+    lists = any(isinstance(inbound, dict) for some in nodes.values() for inbound in some)
+
+    def end(key: str) -> Any:
+        places, several = ends[key]
+        found = [_symbol(symbols, place) for place in places]
+        return found if len(found) > 1 or (several and lists) else found[0]
+
+    common = {"name": config.get("name"), "trainable": config.get("trainable", True)}
+    return Model(end("input_layers"), end("output_layers"), **common)
+
+
+@dataclass
+class Call:
+    """One call of a layer as a config tells it. places: (layer, which of its calls, which output) of each input."""
+
+    layer: str
+    number: int
+    places: list[Place]
+    many: bool
+    training: bool | None
+
+
+def _call(name: str, number: int, inbound: Any) -> Call:
+    """A call: {"args": [T or [T, ...]], "kwargs": {}} in Keras 3's form, [["layer", 0, 0, {}], ...] in Keras 2's."""
+    kwargs: dict[str, Any] = {}
+    if isinstance(inbound, dict):
+        if len(inbound["args"]) != 1:
+            raise ValueError(
+                f"{name}: a layer takes one input or one list of them, here {len(inbound['args'])} arguments"
+            )
+        many, kwargs = isinstance(inbound["args"][0], list), dict(inbound["kwargs"])
+        tensors = inbound["args"][0] if many else [inbound["args"][0]]
+        if not all(isinstance(t, dict) and t.get("class_name") == "__keras_tensor__" for t in tensors):
+            raise ValueError(f"{name}: every input of a layer must be the output of another, got {str(tensors)[:80]}")
+        places = [_place(t["config"]["keras_history"]) for t in tensors]
+        if not inbound.get("fixed"):  # Keras 3 writes a `training` that it overrides at each call of the model
+            kwargs.pop("training", None)
+    else:
+        tensors = [inbound] if inbound and isinstance(inbound[0], str) else inbound
+        many, places = len(tensors) > 1, [_place(t[:3]) for t in tensors]
+        for tensor in tensors:
+            kwargs |= tensor[3] if len(tensor) > 3 else {}
+    training = kwargs.pop("training", None)
+    wrong = [key for key, value in kwargs.items() if value is not None]
+    if wrong or training not in (None, True, False):
+        key = wrong[0] if wrong else "training"
+        value = str(kwargs.get(key, training))[:80]
+        raise ValueError(f"{name}: the argument {key}={value} of its call is not supported")
+    return Call(name, number, places, many, training)
+
+
+def _place(history: Any) -> Place:
+    layer, call, output = history
+    if not isinstance(layer, str) or not isinstance(call, int) or not isinstance(output, int):
+        raise ValueError(f"expected [layer, call, output], got {str(history)[:80]}")
+    return layer, call, output
+
+
+def _ends(config: Any) -> tuple[list[Place], bool]:
+    """The inputs or outputs of a model, and whether they stand in a list: ["name", 0, 0] or [["name", 0, 0], ...]."""
+    if isinstance(config, dict):
+        names = ", ".join(map(str, config))
+        raise ValueError(f"models with a dictionary of inputs or outputs are not supported, got {names}")
+    if len(config) == 3 and isinstance(config[0], str):
+        return [_place(config)], False
+    return [_place(history) for history in config], True
+
+
+def _renumber(calls: list[Call], ends: list[list[Place]]) -> None:
+    """Counts each layer's calls from 0 in all places. Keras 2 begins at 1 where a nested model was made with its input.
+
+    Every call that a config lists is the source of something, so the numbers in use are known.
+    """
+    listed = Counter(call.layer for call in calls)
+    used: dict[str, set[int]] = {}
+    lists = [call.places for call in calls] + ends
+    for layer, number, _ in (place for places in lists for place in places):
+        used.setdefault(layer, set()).add(number)
+    known = {layer: sorted(numbers) for layer, numbers in used.items() if len(numbers) == listed[layer]}
+    new = {layer: {n: i for i, n in enumerate(numbers)} for layer, numbers in known.items()}
+    for places in lists:
+        places[:] = [(layer, new[layer][n] if layer in new else n, output) for layer, n, output in places]
+
+
+def _connect(made: dict[str, Layer], calls: list[Call]) -> dict[Place, Symbol]:
+    """Makes the calls, each after those that it depends on and after the earlier ones of its layer.
+
+    Raises ValueError where that is not possible.
+    """
+    symbols = {(name, 0, 0): layer.output for name, layer in made.items() if isinstance(layer, InputLayer)}
+    ready = deque((name, 0) for name, _, _ in symbols)
+    needs: list[set[tuple[str, int]]] = []
+    waiting: dict[tuple[str, int], list[int]] = {}
+    for index, call in enumerate(calls):
+        if isinstance(made[call.layer], InputLayer):
+            raise ValueError(f"{call.layer}: an input cannot be called")
+        needs.append({place[:2] for place in call.places} | ({(call.layer, call.number - 1)} if call.number else set()))
+        for need in needs[-1]:
+            waiting.setdefault(need, []).append(index)
+    while ready:
+        finished = ready.popleft()
+        for index in waiting.get(finished, []):
+            needs[index].discard(finished)
+            if not needs[index]:
+                symbols |= _make(made, calls[index], symbols)
+                ready.append((calls[index].layer, calls[index].number))
+    stuck = next((call for call, left in zip(calls, needs, strict=True) if left or not call.places), None)
+    if stuck is not None:
+        raise ValueError(f"the graph is broken: nothing gives the inputs of {stuck.layer!r}")
+    return symbols
+
+
+def _make(made: dict[str, Layer], call: Call, symbols: dict[Place, Symbol]) -> dict[Place, Symbol]:
+    """The outputs of one call."""
+    arguments = [_symbol(symbols, place) for place in call.places]
+    result = made[call.layer](arguments if call.many else arguments[0], training=call.training)
+    outputs = result if isinstance(result, list) else [result]
+    return {(call.layer, call.number, symbol.index): symbol for symbol in outputs}
+
+
+def _symbol(symbols: dict[Place, Symbol], place: Place) -> Symbol:
+    if place not in symbols:
+        raise ValueError(f"the graph is broken: there is no output {place[2]} of call {place[1]} of {place[0]!r}")
+    return symbols[place]
+
+
+# Layers --------------------------------------------------------------------------------------------------------------
+
+
+def make_layer(entry: dict[str, Any], custom: Custom) -> Layer:
+    """The layer of one entry, {class_name, config}. Raises ValueError for what we do not have."""
+    kind, config = entry["class_name"], entry["config"]
+    if kind in MODELS:
+        return make_model(entry, custom)
+    name = _name(entry)
+    cls = _class(kind, entry.get("module"), name, custom)
+    try:
+        layer = cls.from_config(_arguments(cls, name, config, custom))
+    except TypeError as error:
+        raise ValueError(f"{name} ({kind}): {error}") from None
+    layer.named = not automatic(layer)
+    return layer
+
+
+def _class(kind: Any, module: Any, name: str, custom: Custom) -> type[Layer]:
+    """The class of a layer:
+
+    somebody's own, or one of the table. `module` only tells whose it is; it is never imported.
+    """
+    found = custom.get(kind)
+    if isinstance(found, type) and issubclass(found, Layer):
+        return found
+    parts = module.split(".") if isinstance(module, str) else []
+    if "ops" in parts:
+        raise ValueError(f"{name}: the operation {kind} on symbols is not supported, only layers are")
+    if kind not in CLASSES or (parts and parts[0] not in KERAS):
+        place = f" of {module}" if parts and parts[0] not in KERAS else ""
+        hint = unknown("layer class", kind, CLASSES) if not place else f"unknown layer class {kind!r}{place}"
+        raise ValueError(f"{name}: {hint}; a layer of your own goes into custom_objects={{{str(kind)!r}: TheClass}}")
+    return CLASSES[kind]
+
+
+def _arguments(cls: type[Layer], name: str, config: dict[str, Any], custom: Custom) -> dict[str, Any]:
+    """The arguments of `cls` that a config of Keras means. What we have no word for must change nothing."""
+    config = {**config, "name": name, "dtype": _dtype(name, config.get("dtype"))}
+    if issubclass(cls, Lambda):
+        return _lambda_arguments(name, config, custom)
+    if "batch_input_shape" in config or "batch_shape" in config:
+        shape = config.pop("batch_input_shape", None) or config.pop("batch_shape", None)
+        config |= {"batch_shape": shape} if issubclass(cls, InputLayer) else {"input_shape": shape[1:]}
+        config.pop("batch_shape" if not issubclass(cls, InputLayer) else "", None)
+    known = {"name", "trainable", "dtype", "input_shape"} | set(inspect.signature(cls.__init__).parameters)
+    known |= {"batch_shape"} if issubclass(cls, InputLayer) else set()
+    given = {}
+    for key, value in config.items():
+        if key in known:
+            given[key] = _value(name, key, value, custom)
+        elif value is not None and not key.endswith("_initializer") and value not in NEUTRAL.get(key, ()):
+            raise ValueError(f"{name} ({cls.__name__}): {key}={str(value)[:80]} is not supported")
+    return given
+
+
+def _value(name: str, key: str, value: Any, custom: Custom) -> Any:
+    """An argument without what only Keras knows."""
+    if "activation" in key:
+        return _activation(name, value, custom)
+    if key.endswith(("_initializer", "_regularizer")) and isinstance(value, dict):
+        skipped = ("dtype", "input_axes", "output_axes")
+        inner = {k: v for k, v in value.get("config", {}).items() if v is not None and k not in skipped}
+        if inner.get("distribution") == "normal":  # the word of Keras 2.0 for what was cut at two deviations then too
+            inner["distribution"] = "truncated_normal"
+        return {"class_name": value["class_name"], "config": inner}
+    if key == "axis" and isinstance(value, list) and len(value) == 1:  # Keras 2's BatchNormalization
+        return value[0]
+    return value
+
+
+def _activation(name: str, value: Any, custom: Custom) -> Any:
+    """An activation by its name, or a function of the user's. Raises ValueError, with the layer's name, for others."""
+    if isinstance(value, dict):  # {"class_name": "function", "config": "name"}, or a layer
+        inner = value.get("config")
+        value = inner if isinstance(inner, str) else value.get("class_name")
+    if isinstance(value, str) and callable(custom.get(value)):
+        return custom[value]
+    if value is not None and value not in activations.BY_NAME:
+        known = unknown("activation", value, activations.BY_NAME)
+        raise ValueError(f"{name}: {known}; one of your own goes into custom_objects={{{str(value)!r}: function}}")
+    return value
+
+
+def _lambda_arguments(name: str, config: dict[str, Any], custom: Custom) -> dict[str, Any]:
+    """A Lambda's: its function must be given. What the file has in its place is a program, or the name of one."""
+    inner = config.get("function")
+    called = inner.get("config") if isinstance(inner, dict) else inner
+    keys = [name, called if isinstance(called, str) else name, "Lambda"]
+    function = next((custom[key] for key in keys if callable(custom.get(key))), None)
+    if function is None:
+        raise ValueError(
+            f"{name}: a Lambda's function is a program, and code in a file is never run; "
+            f"pass the function: custom_objects={{{name!r}: function}}"
+        )
+    shape = config.get("output_shape")
+    return {
+        "function": function, "arguments": config.get("arguments") or {}, "name": name, "dtype": config["dtype"],
+        "output_shape": tuple(shape) if isinstance(shape, list) and all(isinstance(n, int) for n in shape) else None,
+        "trainable": config.get("trainable", True),
+    }  # fmt: skip
+
+
+def _dtype(name: str, value: Any) -> str | None:
+    """The type's name, from a string or a policy of Keras 2 or 3. Raises ValueError for any that we do not have."""
+    if isinstance(value, dict):
+        value = value.get("config", {}).get("name")
+    if value is not None and value not in FLOAT_TYPES:
+        raise ValueError(f"{name}: dtype {str(value)[:40]!r} is not supported, only {', '.join(FLOAT_TYPES)}")
+    return value
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """The name of an entry, with '_' for the '/' that Keras 2 allowed. Raises ValueError where there is none."""
+    name = keras_files.entry_name(entry)
+    if not name:
+        raise ValueError(f"a layer of class {entry.get('class_name')!r} has no name")
+    return name.replace("/", "_")
