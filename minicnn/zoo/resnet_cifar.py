@@ -1,4 +1,4 @@
-"""ResNets for small images. He et al. 2015, arXiv:1512.03385, section 4.2; pre-activated: the same 2016, arXiv:1603.05027.
+"""ResNets for small images. He et al. 2015, arXiv:1512.03385, section 4.2; pre-activated: 2016, arXiv:1603.05027.
 
 A 3x3 with 16 filters, three stages of n units with 16, 32 and 64 filters on 32, 16 and 8 pixels, and a dense layer:
 6n + 2 layers of basic units, 9n + 2 of bottlenecks. Shortcut "A" has no weights: every second pixel, and zeros for the

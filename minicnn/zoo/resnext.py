@@ -1,7 +1,7 @@
-"""ResNeXt. Xie, Girshick, Dollar, Tu, He 2017: Aggregated Residual Transformations for Deep Neural Networks, 1611.05431.
+"""ResNeXt. Xie, Girshick, Dollar, Tu, He 2017: Aggregated Residual Transformations for Deep Neural Networks.
 
-ResNet's bottleneck with its 3x3 cut into groups, and wider (Table 1 and Fig. 3c). 32x4d: 32 groups of 4 channels in
-conv2_x, of twice as many in each following stage.
+arXiv:1611.05431, Table 1 and Fig. 3(c): ResNet's bottleneck with its 3x3 cut into groups, and wider. 32x4d says 32
+groups of 4 channels in conv2_x, and of twice as many in each following stage.
 
 torchvision, timm and Cadene agree with the paper (stride in the 3x3, no biases); their epsilon is 1e-5, here it is that
 of Keras's old `keras_applications`. That computes the same function with a depthwise convolution of 32-fold output and
