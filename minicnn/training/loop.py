@@ -1,7 +1,7 @@
 """The loop: fit, evaluate and predict, and a step of each. `Model` calls these with itself as the first argument.
 
 A model here is anything with: `model(x, training=...)` giving a Tensor or a list of them, `weights`,
-`trainable_weights`, `regularization()`, `backend`, `compiled`, `step` and `stop_training`.
+`trainable_weights`, `regularization()`, `backend`, `compiled`, `step`, `stop_training`; for dicts of inputs, `inputs`.
 """
 
 from collections.abc import Iterator
@@ -186,7 +186,15 @@ def _order(data: Arrays | Stream, shuffle: bool, epoch: int) -> np.ndarray | Non
 
 
 def _inputs(model: Any, x: Structure) -> Structure:
-    """The batch on the model's device and in its type; uint8 images travel as uint8 and become floats there."""
+    """The batch on the model's device and in its type; uint8 images travel as uint8 and become floats there.
+
+    A dict of inputs, by the names of `model.inputs`, becomes a list. Raises ValueError where the names differ.
+    """
+    if isinstance(x, dict):
+        names = [symbol.name for symbol in model.inputs]
+        if sorted(names) != sorted(x):
+            raise ValueError(f"x must have the inputs {', '.join(names)}, got {', '.join(map(str, x))}")
+        x = [x[name] for name in names]
     dtype = next((w.dtype for w in model.weights if w.dtype.kind == "f"), np.dtype(config.floatx))
     return each(lambda a: model.backend.asarray(a).astype(dtype, copy=False), x)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend import backend_of, to_numpy
+from minicnn.backend import Backend, backend_of, to_numpy
 from minicnn.names import unknown
 from minicnn.tensor import Tensor
 
@@ -109,11 +109,15 @@ class Optimizer:
 
     def state_of(self, weight: Any) -> dict[str, Array]:
         """The slots of a weight by name, the arrays themselves; they follow a weight that moved to another device."""
-        state = self._state[id(weight)]
-        for slot, array in state.items():
-            if type(array) is not type(weight.data):
-                state[slot] = backend_of(weight.data).asarray(to_numpy(array))
+        state, home = self._state[id(weight)], backend_of(weight.data)
+        if any(backend_of(array) is not home for array in state.values()):
+            state |= {slot: home.asarray(to_numpy(array)) for slot, array in state.items()}
         return state
+
+    def to(self, backend: Backend) -> None:
+        """Moves all slots to the device of `backend`."""
+        for state in self._state.values():
+            state |= {slot: backend.asarray(to_numpy(array)) for slot, array in state.items()}
 
     def get_state(self) -> dict[str, np.ndarray]:
         """All that a checkpoint needs: "iterations", and "0/momentum" and so on, numbered in the order of `build`."""
