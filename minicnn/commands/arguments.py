@@ -105,7 +105,7 @@ def resolve(argv: Sequence[str], prog: str = "minicnn train") -> SimpleNamespace
     if "config" in given:
         given = {**_from_file(given["config"], prog), **given}
     if "model" not in given:
-        raise UsageError(f"which MODEL? One of: {', '.join(zoo.names())}")
+        raise UsageError("which MODEL? For example lenet5")
     dataset = given.get("dataset", DEFAULTS["dataset"])
     _check_names(given["model"], given.get("variant"), dataset)
     settings: dict[str, Any] = dict.fromkeys(a.dest for a in parser()._actions if a.dest != "help")

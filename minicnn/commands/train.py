@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -110,7 +111,9 @@ def training_batches(dataset: data.Dataset, shape: tuple[int, int, int], setting
 def _fit(model, loader: Loader, settings, folder: Path) -> None:
     weights = folder / "weights.safetensors"
     try:
-        with remembered_signals() as received:
+        with remembered_signals() as received, warnings.catch_warnings():
+            # A loss that runs away has a message of its own, from Watch.
+            warnings.filterwarnings("ignore", "(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
             watch = Watch(MetricsFile(folder / "metrics.csv"), loader.samples, received)
             shown = [] if settings.quiet else [Progress(log_interval=settings.log_interval)]
             model.fit(loader, epochs=settings.epochs, verbose=0, callbacks=[watch, *shown])
