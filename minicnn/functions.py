@@ -3,7 +3,7 @@ writes."""
 
 from minicnn import ops
 from minicnn.backend import Window
-from minicnn.tensor import Tensor, apply
+from minicnn.tensor import apply
 
 
 def relu(x):
@@ -12,7 +12,7 @@ def relu(x):
 
 
 def sigmoid(x):
-    """1 / (1 + e^-x)"""
+    """1 / (1 + e^-x). The result remembers x as its `logits`, from which a loss computes exactly."""
     return apply(ops.Sigmoid(), x)
 
 
@@ -23,10 +23,7 @@ def tanh(x):
 
 def softmax(x, axis=-1):
     """e^x / sum(e^x) along `axis`. The result remembers x as its `logits`, from which a loss computes exactly."""
-    y = apply(ops.Softmax(axis), x)
-    if isinstance(x, Tensor) and axis in (-1, x.ndim - 1):
-        y.logits = x
-    return y
+    return apply(ops.Softmax(axis), x)
 
 
 def log_softmax(x, axis=-1):

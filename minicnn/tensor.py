@@ -157,7 +157,7 @@ class Tensor(Operators):
         self.op: Op | _Freed | None = None
         self.parents: tuple[Tensor | None, ...] = ()
         self.scope: tuple[str, int] | None = None
-        self.logits: Tensor | None = None  # for the output of a softmax: what came before it
+        self.logits: Tensor | None = None  # for probabilities (of a softmax, a sigmoid): what came before
         self.order = next(_created)
         self.retains = False
 
@@ -303,6 +303,8 @@ def apply(op: Op, *inputs: Any) -> Any:
     parents = tuple(x if x is None or isinstance(x, Tensor) else Tensor(as_array(x, like)) for x in inputs)
     op.needs = tuple(p is not None and p.requires_grad and _state.recording for p in parents)
     result = Tensor(op(*(None if p is None else p.data for p in parents)))
+    if op.of_logits:
+        result.logits = parents[0]
     if any(op.needs):
         result.requires_grad, result.op, result.parents, result.scope = True, op, parents, _state.scope
     return result

@@ -17,7 +17,6 @@ import numpy as np
 from minicnn import ops
 from minicnn.backend import backend_of
 from minicnn.config import FLOAT_TYPES, config
-from minicnn.functions import softmax
 from minicnn.layers import activations, initializers, regularizers
 from minicnn.layers.naming import automatic_name, snake_case
 from minicnn.names import unknown as unknown_name
@@ -438,8 +437,6 @@ class Operation(Layer):
 
     def call(self, xs):
         """The op on the tensors, constants in their places."""
-        if isinstance(self.op, ops.Softmax):
-            return softmax(xs[0], self.op.axis)
         tensors = iter(xs)
         return apply(copy.copy(self.op), *(next(tensors) if c is None else c[0] for c in self.template))
 

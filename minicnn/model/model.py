@@ -281,7 +281,8 @@ class Model(Layer):
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = 32, epochs: int = 1, verbose: Any = "auto", **options: Any):
         """Trains for `epochs` passes over x and y; returns a History. See `minicnn.training.loop.fit`."""
-        return loop.fit(self, x, y, batch_size, epochs, verbose, **options)
+        self.history = loop.fit(self, x, y, batch_size, epochs, verbose, **options)
+        return self.history
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = 32, verbose: Any = "auto", **options: Any):
         """The loss and metrics on x and y. See `minicnn.training.loop.evaluate`."""

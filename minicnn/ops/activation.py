@@ -18,6 +18,8 @@ class ReLU(Op):
 class Sigmoid(Op):
     """y = 1 / (1 + e^-x), written with tanh so that it does not overflow"""
 
+    of_logits = True
+
     def forward(self, x):
         half = x.dtype.type(0.5)
         self.y = half * self.xp.tanh(half * x) + half
@@ -45,6 +47,7 @@ class Softmax(Op):
         self.axis = axis
 
     def forward(self, x):
+        self.of_logits = self.axis in (-1, x.ndim - 1)
         self.y = self.xp.exp(self.backend.log_softmax(x, self.axis))
         return self.y
 

@@ -20,6 +20,7 @@ class Op:
 
     backend: Backend
     needs: tuple[bool, ...] = ()
+    of_logits = False  # whether y are probabilities and x their logits, from which a loss computes exactly
 
     def __call__(self, *arrays: Array | None) -> Array:
         """Runs `forward` on the backend of the arrays. An optional input may be None."""

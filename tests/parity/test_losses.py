@@ -114,3 +114,13 @@ def test_in_float32(keras, rng, name):
     y, p = labels_for(name, rng), rng.dirichlet(np.ones(C), N).astype(np.float32)
     assert {a.dtype.name for a in ours(name, y, p)} == {"float32"}
     assert_same(keras, name, y, p)
+
+
+@pytest.mark.parametrize("logit", [100.0, -100.0, 3.0])
+def test_binary_cross_entropy_of_a_sigmoid_is_not_clipped(keras, logit):
+    """Keras keeps the logits of a sigmoid as it does those of a softmax."""
+    z = np.array([[logit]])
+    probabilities = keras.activations.sigmoid(keras.ops.convert_to_tensor(z))
+    expected = keras.losses.BinaryCrossentropy()(np.zeros((1, 1)), probabilities)
+    ours = losses.BinaryCrossentropy()(np.zeros((1, 1)), functions.sigmoid(Tensor(z)))
+    assert_close(ours.data, np.asarray(expected), 1e-6)
