@@ -248,3 +248,23 @@ def test_as_a_program(start):
     assert done.stdout.startswith("test accuracy")
     done = subprocess.run([*argv, "--bad"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+
+
+# What it learns ------------------------------------------------------------------------------------------------------
+
+
+def accuracy(capsys):
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("test accuracy"))
+    return float(line.split()[2])
+
+
+def test_two_epochs_learn_most_of_it(capsys):
+    assert main(["lenet5", "--epochs", "2", "-q"]) == 0
+    assert accuracy(capsys) > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_the_default_recipe_reads_the_digits(seed, capsys):
+    assert main(["lenet5", "--seed", str(seed), "-q"]) == 0
+    assert accuracy(capsys) >= 0.975
