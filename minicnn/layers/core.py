@@ -129,6 +129,12 @@ class Dropout(SameShape):
 class Flatten(Layer):
     """(N, H, W, C) -> (N, H*W*C), row-major"""
 
+    def __init__(self, data_format: str | None = None, **common):
+        super().__init__(**common)
+        if data_format not in (None, "channels_last"):
+            raise ValueError(f"{self.name}: data_format must be 'channels_last' (N, H, W, C), got {data_format!r}")
+        self.data_format = data_format
+
     def output_shape(self, shape):
         return shape[0], None if None in shape[1:] else math.prod(shape[1:])
 

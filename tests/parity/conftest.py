@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,18 +14,38 @@ def keras():
     """The keras module, on TensorFlow and in float64 when `double` is asked for too."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for pool in ("INTRAOP", "INTEROP"):  # small work: more threads only get in each other's way
+        os.environ.setdefault(f"TF_NUM_{pool}_THREADS", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what TensorFlow imports warns of its own affairs
         pytest.importorskip("tensorflow", reason="parity is held against tensorflow-cpu, which is not installed")
         return pytest.importorskip("keras", reason="parity is held against Keras 3, which is not installed")
 
 
+@contextmanager
+def precision(keras, name):
+    """Weights and layers of this type on both sides."""
+    before = keras.config.floatx(), keras.config.dtype_policy(), config.floatx
+    keras.config.set_floatx(name)
+    keras.config.set_dtype_policy(name)  # what floatx was when it was first asked for, otherwise
+    config.floatx = name
+    try:
+        yield name
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+        config.floatx = before[2]
+
+
 @pytest.fixture
 def double(keras):
     """float64 on both sides, for the length of a test."""
-    before = keras.config.floatx(), config.floatx
-    keras.config.set_floatx("float64")
-    config.floatx = "float64"
-    yield
-    keras.config.set_floatx(before[0])
-    config.floatx = before[1]
+    with precision(keras, "float64"):
+        yield
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(keras, request):
+    """Once float64 and once float32 on both sides."""
+    with precision(keras, request.param) as name:
+        yield name
