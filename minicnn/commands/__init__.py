@@ -9,7 +9,10 @@ from minicnn.names import unknown
 
 COMMANDS = {
     "train": "train a network of the zoo on a data set",
+    "list": "the networks of the zoo",
+    "summary": "the layers of a network, their parameters and multiply-adds",
 }
+MODULES = {"list": "list_"}  # a module called list would hide Python's own in this one
 
 # Exit codes: what a script may rely on. 128 + the signal's number where one stopped the command.
 ERROR, USAGE, MEMORY, NOT_FINITE = 1, 2, 12, 20
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         print(f"minicnn: {unknown('command', argv[0], COMMANDS)}", file=sys.stderr)
         return USAGE
-    return importlib.import_module(f"{__name__}.{argv[0]}").main(argv[1:])
+    return importlib.import_module(f"{__name__}.{MODULES.get(argv[0], argv[0])}").main(argv[1:])
 
 
 def guarded(name: str, command: Callable[[], int | None]) -> int:
