@@ -119,7 +119,7 @@ def test_in_float32(keras, rng, name):
 @pytest.mark.parametrize("logit", [100.0, -100.0, 3.0])
 def test_binary_cross_entropy_of_a_sigmoid_is_not_clipped(keras, logit):
     """Keras keeps the logits of a sigmoid as it does those of a softmax."""
-    z = np.array([[logit]])
+    z = np.array([[logit]], "float32")  # in another type than floatx Keras would cast, and forget
     probabilities = keras.activations.sigmoid(keras.ops.convert_to_tensor(z))
     expected = keras.losses.BinaryCrossentropy()(np.zeros((1, 1)), probabilities)
     ours = losses.BinaryCrossentropy()(np.zeros((1, 1)), functions.sigmoid(Tensor(z)))
