@@ -30,7 +30,6 @@ MODULES = {  # Table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
 }
 STAGES = (("3a", "3b"), ("4a", "4b", "4c", "4d", "4e"), ("5a", "5b"))
 
-conv = partial(layers.Conv2D, padding="same", activation="relu")
 # Caffe divides alpha = 1e-4 by the n = 5 channels of the sum
 normalise = partial(layers.LocalResponseNormalization, depth_radius=2, bias=1.0, alpha=1e-4 / 5, beta=0.75)
 
@@ -68,11 +67,16 @@ def inception_v1(
 def head(x, classes):
     """An auxiliary classifier (section 5); it is left out when the network is used."""
     x = layers.AveragePooling2D(5, strides=3)(x)  # 4 x 4
-    x = conv(128, 1)(x)
+    x = conv(x, 128, 1)
     x = layers.Flatten()(x)  # 2048
     x = layers.Dense(1024, activation="relu")(x)
     x = layers.Dropout(0.7)(x)
     return layers.Dense(classes, activation="softmax")(x)
+
+
+def conv(x, filters, size, strides=1):
+    """A convolution with ReLU."""
+    return layers.Conv2D(filters, size, strides, padding="same", activation="relu")(x)
 
 
 # The paper's
@@ -80,11 +84,11 @@ def head(x, classes):
 
 def paper_stem(x):
     """Down to the 56 x 56 pixels in front of the second pool."""
-    x = conv(64, 7, strides=2)(x)  # 112 x 112 x 64
+    x = conv(x, 64, 7, strides=2)  # 112 x 112 x 64
     x = paper_pool(x)  # 56 x 56 x 64
     x = normalise(name="norm1")(x)
-    x = conv(64, 1)(x)
-    x = conv(192, 3)(x)  # 56 x 56 x 192
+    x = conv(x, 64, 1)
+    x = conv(x, 192, 3)  # 56 x 56 x 192
     return normalise(name="norm2")(x)
 
 
@@ -95,11 +99,11 @@ def paper_pool(x):
 
 def paper_module(x, c1, reduce3, c3, reduce5, c5, projection, *, name):
     """Fig. 2 (b): four ways side by side."""
-    one = conv(c1, 1)(x)
-    three = conv(c3, 3)(conv(reduce3, 1)(x))
-    five = conv(c5, 5)(conv(reduce5, 1)(x))
+    one = conv(x, c1, 1)
+    three = conv(conv(x, reduce3, 1), c3, 3)
+    five = conv(conv(x, reduce5, 1), c5, 5)
     pool = layers.MaxPooling2D(3, strides=1, padding="same")(x)
-    return layers.Concatenate(name=f"inception_{name}")([one, three, five, conv(projection, 1)(pool)])
+    return layers.Concatenate(name=f"inception_{name}")([one, three, five, conv(pool, projection, 1)])
 
 
 # The notebook's
@@ -107,10 +111,10 @@ def paper_module(x, c1, reduce3, c3, reduce5, c5, projection, *, name):
 
 def notebook_stem(x):
     """Without normalisation."""
-    x = conv(64, 7, strides=2)(x)  # 112 x 112 x 64
+    x = conv(x, 64, 7, strides=2)  # 112 x 112 x 64
     x = notebook_pool(x)  # 56 x 56 x 64
-    x = conv(64, 1)(x)
-    return conv(192, 3)(x)  # 56 x 56 x 192
+    x = conv(x, 64, 1)
+    return conv(x, 192, 3)  # 56 x 56 x 192
 
 
 def notebook_pool(x):
@@ -121,10 +125,10 @@ def notebook_pool(x):
 
 def notebook_module(x, c1, reduce3, c3, reduce5, c5, projection, *, name):
     """The last way is a convolution and then a pool."""
-    one = conv(c1, 1)(x)
-    three = conv(c3, 3)(conv(reduce3, 1)(x))
-    five = conv(c5, 5)(conv(reduce5, 1)(x))
-    pool = layers.MaxPooling2D(3, strides=1, padding="same")(conv(projection, 1)(x))
+    one = conv(x, c1, 1)
+    three = conv(conv(x, reduce3, 1), c3, 3)
+    five = conv(conv(x, reduce5, 1), c5, 5)
+    pool = layers.MaxPooling2D(3, strides=1, padding="same")(conv(x, projection, 1))
     return layers.Concatenate()([one, three, five, pool])
 
 
