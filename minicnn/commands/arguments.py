@@ -84,7 +84,7 @@ def _how(group):
 def _where(group):
     group.add_argument("--device", metavar="NAME", type=_device, help="cpu, gpu, gpu:N or auto (default: cpu)")
     group.add_argument("--dtype", metavar="NAME", choices=("float32", "float64"), help="float32 (default) or float64")
-    group.add_argument("--threads", metavar="N", type=_at_least(1), help="of the CPU (default: the recipe's, or all)")
+    group.add_argument("--threads", metavar="N", type=_at_least(1), help="of the CPU (default: all)")
 
 
 def _output(group):
