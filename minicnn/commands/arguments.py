@@ -65,7 +65,7 @@ def _what(group):
     group.add_argument("--variant", metavar="NAME", help="form of the network, e.g. 1998 for lenet5")
     group.add_argument("--dataset", metavar="NAME", help=f"one of: {', '.join(data.names())} (default: digits)")
     group.add_argument("--img-size", metavar="N", type=_at_least(1), help="height and width (default: the model's)")
-    group.add_argument("-c", "--config", metavar="TOML", help="settings from a file; flags go before them")
+    group.add_argument("-c", "--config", metavar="TOML", help="settings from a file; flags override them")
 
 
 def _how(group):
