@@ -37,7 +37,17 @@ def test_layers(keras, pair):
 
 
 @pytest.mark.parametrize("options", [{"pooling": None}, {"pooling": "avg"}, {"pooling": "max"}], ids=str)
-@pytest.mark.parametrize("name", ["vgg16", "vgg19", "resnet50", "resnet50v2", "inception_v3", "inception_resnet_v2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vgg16",
+        "vgg19",
+        "resnet50",
+        "resnet50v2",
+        "inception_v3",
+        pytest.param("inception_resnet_v2", marks=pytest.mark.slow),
+    ],
+)
 def test_without_top(keras, name, options):
     keras.backend.clear_session()
     clear_session()
