@@ -27,8 +27,9 @@ def notebook(x):
 def original(x):
     """Fig. 2, with its names.
 
-    Three things are of today: every map of C3 sees all six of S2 (the paper's Table I leaves some out, 900 weights), tanh
-    is not scaled (the paper's f(a) = 1.7159 tanh(2a/3)), and the output is a softmax (the paper's: distances to drawings).
+    Three things are of today: every map of C3 sees all six of S2 (the paper's Table I leaves some out, 900 weights),
+    tanh is not scaled (the paper's f(a) = 1.7159 tanh(2a/3)), and the output is a softmax (the paper's: distances to
+    drawn bitmaps).
     """
     x = layers.Conv2D(6, 5, activation="tanh", name="c1")(x)  # 28 x 28 x 6
     x = layers.Subsampling2D(activation="tanh", name="s2")(x)  # 14 x 14 x 6
