@@ -17,6 +17,7 @@ The paper, its Caffe files and the libraries build the same blocks and differ ar
     =====================  =============  =======  ===========  ===========  ===================
 
 Keras has no 18 and 34: "keras" builds them by its conventions (biases, names, explicit zeros where a 3x3 has a stride).
+torchvision's moving variance is the unbiased one; ours, as Keras's, is the biased one.
 """
 
 from dataclasses import dataclass
