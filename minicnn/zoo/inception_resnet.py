@@ -18,12 +18,12 @@ from minicnn.zoo.inception_v3 import average, chain, conv_bn
 from minicnn.zoo.top import averaged_top, check_pooling, images
 
 # The branches of a block, each a chain of (filters, size)
-V1 = {
+V1: dict[str, list] = {
     "A": [[(32, 1)], [(32, 1), (32, 3)], [(32, 1), (32, 3), (32, 3)]],  # Fig. 10
     "B": [[(128, 1)], [(128, 1), (128, (1, 7)), (128, (7, 1))]],  # Fig. 11
     "C": [[(192, 1)], [(192, 1), (192, (1, 3)), (192, (3, 1))]],  # Fig. 13
 }
-V2 = {
+V2: dict[str, list] = {
     "A": [[(32, 1)], [(32, 1), (32, 3)], [(32, 1), (48, 3), (64, 3)]],  # Fig. 16
     "B": [[(192, 1)], [(128, 1), (160, (1, 7)), (192, (7, 1))]],  # Fig. 17
     "C": [[(192, 1)], [(192, 1), (224, (1, 3)), (256, (3, 1))]],  # Fig. 19

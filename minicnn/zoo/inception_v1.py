@@ -36,16 +36,17 @@ normalise = partial(layers.LocalResponseNormalization, depth_radius=2, bias=1.0,
 
 @register(paper=PAPER, variants=("notebook", "paper"))
 def inception_v1(
-    variant="notebook", input_shape=(224, 224, 3), classes=1000, include_top=True, pooling=None, aux=True
+    variant="notebook", input_shape=(224, 224, 3), classes=1000, include_top=True, pooling=None, aux=False
 ):
-    """GoogLeNet: 13,354,200 parameters ("notebook") or 13,378,280 ("paper"), of them 6,379,728 in the heads.
+    """GoogLeNet: 6,976,520 parameters ("notebook") or 6,998,552 ("paper"); 13,354,200 or 13,378,280 with the heads.
 
-    aux: with the two auxiliary classifiers, on 4a and 4d; then the outputs are [predictions, head 4a, head 4d], whose
-    losses the paper weighs with 1, 0.3, 0.3. Without them there is one output, and so without the top.
+    aux: with the two auxiliary classifiers, on 4a and 4d, as both are trained; then the outputs are [predictions,
+    head 4a, head 4d], whose losses the paper weighs with 1, 0.3, 0.3.
     """
     check_pooling(pooling)
-    with_heads = include_top and aux
-    x = inputs = images("inception_v1", input_shape, smallest=65 if with_heads else 32)
+    if aux and not include_top:
+        raise ValueError("inception_v1: auxiliary heads belong to the top, got aux=True with include_top=False")
+    x = inputs = images("inception_v1", input_shape, smallest=65 if aux else 32)
     stem, pool, module, rows = FORMS[variant]
     x = stem(x)  # 56 x 56 x 192
     heads = []
@@ -54,7 +55,7 @@ def inception_v1(
         outputs = {}
         for name in stage:
             x = outputs[name] = module(x, *rows[name], name=name)
-        if with_heads and "4a" in stage:
+        if aux and "4a" in stage:
             heads = [head(outputs[name], classes) for name in ("4a", "4d")]
     if not include_top:
         return Model(inputs, pooled(x, pooling), name="inception_v1")

@@ -12,7 +12,7 @@ from minicnn.zoo import register
 from minicnn.zoo.inception_resnet import V1, V2
 from minicnn.zoo.top import check_pooling, images, pooled
 
-BRANCHES = {"A": V2["A"], "B": V2["B"], "C": V1["C"]}
+BRANCHES: dict[str, list] = {"A": V2["A"], "B": V2["B"], "C": V1["C"]}
 SCALE = 0.1
 
 

@@ -44,7 +44,7 @@ class Pair:
         return getattr(importlib.import_module(f"tests.parity.keras_models.{module}"), function)(**arguments)
 
 
-HEAD = {"aux": True}
+HEADS = {"aux": True}
 
 # LeNet, AlexNet, VGG and the Inceptions
 INCEPTIONS: list[Pair] = [
@@ -54,14 +54,14 @@ INCEPTIONS: list[Pair] = [
     Pair("alexnet", "2012", "alexnet:paper", (63, 95, 3), slow=False),
     Pair("vgg16", "keras", "vgg:vgg16", (32, 64, 3), slow=False),
     Pair("vgg19", "keras", "vgg:vgg19", (32, 64, 3)),
-    Pair("inception_v1", "notebook", "inception_v1:notebook", (65, 81, 3), loss_weights=(1.0, 0.3, 0.3), slow=False),
-    Pair("inception_v1", "notebook", "inception_v1:notebook", (32, 64, 3), options={"aux": False}),
-    Pair("inception_v1", "paper", "inception_v1:paper", (65, 81, 3), loss_weights=(1.0, 0.3, 0.3)),
-    Pair("inception_v1", "paper", "inception_v1:paper", (32, 64, 3), options={"aux": False}),
+    Pair("inception_v1", "notebook", "inception_v1:notebook", (32, 64, 3)),
+    Pair("inception_v1", "notebook", "inception_v1:notebook", (65, 81, 3), 10, HEADS, (1.0, 0.3, 0.3), slow=False),
+    Pair("inception_v1", "paper", "inception_v1:paper", (32, 64, 3)),
+    Pair("inception_v1", "paper", "inception_v1:paper", (65, 81, 3), 10, HEADS, (1.0, 0.3, 0.3)),
     Pair("inception_v2", "paper", "inception_v2:paper", (33, 64, 3), slow=False),
     Pair("inception_v2", "slim", "inception_v2:slim", (33, 64, 3)),
     Pair("inception_v3", "keras", "inception_v3:plain", (75, 107, 3), slow=False),
-    Pair("inception_v3", "keras", "inception_v3:with_head", (107, 123, 3), options=HEAD, loss_weights=(1.0, 0.3)),
+    Pair("inception_v3", "keras", "inception_v3:with_head", (107, 123, 3), 10, HEADS, (1.0, 0.3)),
     Pair("inception_v4", None, "inception_v4:inception_v4", (75, 107, 3)),
     Pair("inception_resnet_v1", None, "inception_resnet:v1", (75, 107, 3)),
     Pair("inception_resnet_v2", "keras", "inception_resnet:released", (75, 107, 3)),

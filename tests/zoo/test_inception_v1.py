@@ -23,16 +23,16 @@ def test_parameters(variant, aux, total):
 
 
 def test_layers_by_type():
-    model = build("inception_v1", "notebook")
+    model = build("inception_v1", "notebook", aux=True)
     assert kinds(model) == NOTEBOOK and len(model.layers) == 99
 
 
 @pytest.mark.parametrize("variant", ["notebook", "paper"])
 def test_outputs(variant):
     """[predictions, head on 4a, head on 4d]"""
-    model = build("inception_v1", variant, classes=11)
+    model = build("inception_v1", variant, classes=11, aux=True)
     assert [symbol.shape for symbol in model.outputs] == [(None, 11)] * 3
-    assert build("inception_v1", variant, classes=11, aux=False).output.shape == (None, 11)
+    assert build("inception_v1", variant, classes=11).output.shape == (None, 11)
     assert build("inception_v1", variant, include_top=False).output.shape == (None, 7, 7, 1024)
 
 
@@ -65,7 +65,7 @@ def test_modules_of_the_notebook(name, shape, total, channels):
 
 def test_table_1():
     """The output sizes of the paper's Table 1."""
-    model = build("inception_v1", "paper")
+    model = build("inception_v1", "paper", aux=True)
     sizes = {name: model.get_layer(f"inception_{name}").output.shape[1:] for name in inception_v1.MODULES}
     assert sizes == {
         "3a": (28, 28, 256), "3b": (28, 28, 480),
@@ -76,7 +76,9 @@ def test_table_1():
 
 
 def test_smallest_input():
-    assert build("inception_v1", input_shape=(65, 66, 3)).outputs[1].shape == (None, 1000)
+    assert build("inception_v1", input_shape=(65, 66, 3), aux=True).outputs[1].shape == (None, 1000)
     with pytest.raises(ValueError, match="inception_v1: needs images of at least 65 x 65"):
-        build("inception_v1", input_shape=(64, 224, 3))
-    assert build("inception_v1", input_shape=(32, 32, 3), aux=False).output.shape == (None, 1000)
+        build("inception_v1", input_shape=(64, 224, 3), aux=True)
+    assert build("inception_v1", input_shape=(32, 32, 3)).output.shape == (None, 1000)
+    with pytest.raises(ValueError, match="auxiliary heads belong to the top"):
+        build("inception_v1", include_top=False, aux=True)

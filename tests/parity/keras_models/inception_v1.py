@@ -65,7 +65,7 @@ def googlenet(input_shape, classes, aux, halve, normalise, pool_first, rows, pre
     return keras.Model(images, [y, *heads] if aux else y)
 
 
-def paper(input_shape, classes, aux=True):
+def paper(input_shape, classes, aux=False):
     return googlenet(
         input_shape,
         classes,
@@ -78,7 +78,7 @@ def paper(input_shape, classes, aux=True):
     )
 
 
-def notebook(input_shape, classes, aux=True):
+def notebook(input_shape, classes, aux=False):
     rows = [line.split() for line in TABLE.split("\n") if line]
     rows[5][5] = "48"  # the notebook's 4d
     return googlenet(
