@@ -12,7 +12,7 @@ from minicnn.zoo import register
 from minicnn.zoo.top import averaged_top, check_pooling, images
 
 
-@register(paper="Szegedy et al. 2015, arXiv:1512.00567, Table 1, as TF-slim and Keras have it", variants=("keras",))
+@register(paper="Szegedy et al. 2015, arXiv:1512.00567, as TF-slim and Keras have it", variants=("keras",))
 def inception_v3(
     variant="keras", input_shape=(299, 299, 3), classes=1000, include_top=True, pooling=None, aux=False
 ):

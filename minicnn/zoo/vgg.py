@@ -12,16 +12,16 @@ from minicnn.zoo.top import check_pooling, images, pooled
 
 FILTERS = (64, 128, 256, 512, 512)  # of the 3x3 convolutions of each block
 DEPTHS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # how many there are
-PAPER = "Simonyan & Zisserman 2014, arXiv:1409.1556, Table 1, column "
+PAPER = "Simonyan & Zisserman 2014, arXiv:1409.1556, Table 1, columns D and E"
 
 
-@register(paper=PAPER + "D", variants=("keras",))
+@register(paper=PAPER, variants=("keras",))
 def vgg16(variant="keras", input_shape=(224, 224, 3), classes=1000, include_top=True, pooling=None):
     """VGG16: 138,357,544 parameters."""
     return vgg(16, input_shape, classes, include_top, pooling)
 
 
-@register(paper=PAPER + "E", variants=("keras",))
+@register(paper=PAPER, variants=("keras",))
 def vgg19(variant="keras", input_shape=(224, 224, 3), classes=1000, include_top=True, pooling=None):
     """VGG19: 143,667,240 parameters."""
     return vgg(19, input_shape, classes, include_top, pooling)
