@@ -9,6 +9,7 @@ from minicnn.names import unknown
 
 COMMANDS = {
     "train": "train a network of the zoo on a data set",
+    "predict": "say what a network sees in pictures",
     "list": "the networks of the zoo",
     "summary": "the layers of a network, their parameters and multiply-adds",
 }

@@ -5,12 +5,15 @@ link to elsewhere, and all that is read of a file together is at most as large a
 it is compressed).
 """
 
+import io
 import math
+import mmap
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from minicnn.formats import FormatError
 
 EXPANSION = 64  # how much larger than the file all its compressed data may become
 LARGEST_NAMES = 1 << 24  # bytes in one attribute that lists names
+SIGNATURE, HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01\0\0\0"
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3  # the filters that we undo; HDF5's own numbers
 
 
@@ -31,20 +35,58 @@ def h5py_module() -> Any:
 
 
 @contextmanager
-def opened(source: Path | BinaryIO, size: int, label: str) -> Iterator["Reader"]:
-    """A Reader on a file of `size` bytes, called `label` in errors.
+def opened(source: Path | bytes, label: str) -> Iterator["Reader"]:
+    """A Reader on a file, or on the bytes of one, called `label` in errors.
 
     Whatever h5py says of a damaged file becomes a FormatError.
     """
     h5py = h5py_module()
     try:
-        with h5py.File(source, "r") as file:
+        size = _checked_size(source, label)
+        with h5py.File(source if isinstance(source, Path) else io.BytesIO(source), "r") as file:
             yield Reader(h5py, file, size, label)
     except (FormatError, PermissionError, FileNotFoundError):
         raise
     except Exception as error:  # which type h5py raises depends on where the damage is
         text = " ".join(str(error).split())
-        raise FormatError(f"{label}: not a sound HDF5 file ({text or type(error).__name__})") from None
+        raise FormatError(f"{label}: not a sound HDF5 file ({text[:200] or type(error).__name__})") from None
+
+
+def _checked_size(source: Path | bytes, label: str) -> int:
+    """The size of a file, whose first bytes and heaps of strings were looked through before the library sees them."""
+    if isinstance(source, bytes):
+        _check_heaps(source, label)
+        return len(source)
+    size = source.stat().st_size
+    if size < len(SIGNATURE):
+        raise FormatError(f"{label}: not an HDF5 file, or a cut one ({size} bytes)")
+    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        _check_heaps(view, label)
+    return size
+
+
+def _check_heaps(view: Any, label: str) -> None:
+    """Raises FormatError for a heap with an object larger than the heap: HDF5 would look for its end for ever.
+
+    Strings of attributes stand in such heaps, "GCOL", version 1, size, then objects: index, size, data in eights.
+    (HDF5 File Format Specification, III.E.) Sizes are numbers of 8 bytes in every file of Keras.
+    """
+    if view[:8] != SIGNATURE:
+        raise FormatError(f"{label}: not an HDF5 file")
+    widths = view[13:15] if view[8:9] in (b"\0", b"\1") else view[9:11]
+    if widths != b"\x08\x08":
+        raise FormatError(f"{label}: an HDF5 file with places or sizes of another width than 8 bytes is not read")
+    start = view.find(HEAP)
+    while start >= 0:
+        (size,) = struct.unpack("<Q", view[start + 8 : start + 16].ljust(8, b"\xff"))
+        place, end = start + 16, start + size
+        while place + 16 <= end:
+            index, length = struct.unpack("<HxxxxxxQ", view[place : place + 16].ljust(16, b"\xff"))
+            need = length if index == 0 else 16 + -(-length // 8) * 8  # index 0 is what is free; it counts its own head
+            if not 16 <= need <= end - place or end > len(view):
+                raise FormatError(f"{label}: not a sound HDF5 file (a heap of strings is damaged)")
+            place += need
+        start = view.find(HEAP, start + 8)
 
 
 class Reader:

@@ -5,7 +5,6 @@ Keras 2), legacy .h5 (a group for each layer name, whole model or weights alone)
 the first layout).
 """
 
-import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -68,10 +67,9 @@ def read(path: str | Path) -> KerasFile:
     if path.suffix == ".keras":
         members = archive.read(path)
         config, metadata = _json(members["config.json"], path), _json(members["metadata.json"], path)
-        inner = members["model.weights.h5"]
-        with hdf5.opened(io.BytesIO(inner), len(inner), f"{path}, model.weights.h5") as file:
+        with hdf5.opened(members["model.weights.h5"], f"{path}, model.weights.h5") as file:
             return KerasFile(_named(_by_kind(file, dict(file.children(file.root))), config), config, metadata)
-    with hdf5.opened(path, path.stat().st_size, str(path)) as file:
+    with hdf5.opened(path, str(path)) as file:
         parts = dict(file.children(file.root))
         if "model_weights" in parts or "layer_names" in file.root.attrs or "layer_names0" in file.root.attrs:
             return _legacy(file, parts, path)

@@ -48,6 +48,20 @@ FAMILIES = {
 }
 
 
+# How the published weights of a family (or of a variant) want their images; the others take 0..1, as we train them.
+PREPROCESSING = {
+    "vgg": "caffe",
+    "resnet": "caffe",
+    "torch": "torch",
+    "resnet_v2": "tf",
+    "resnext": "torch",
+    "inception_resnet": "tf",
+    "inception_v2": "tf",
+    "inception_v3": "tf",
+    "inception_v4": "tf",
+}
+
+
 @dataclass(frozen=True)
 class Entry:
     """What the zoo knows of a network. `builder(variant=, input_shape=, classes=, ...)` makes the Model."""
@@ -58,6 +72,10 @@ class Entry:
     variants: tuple[str, ...]  # the first is the default; empty where there is only one form
     input_shape: tuple[int, int, int]
     classes: int
+
+    def preprocessing(self, variant: str | None = None) -> str:
+        """What published weights of this network expect, a mode of `minicnn.zoo.preprocessing`; "unit" without any."""
+        return PREPROCESSING.get(variant or "", PREPROCESSING.get(FAMILIES.get(self.name, ""), "unit"))
 
 
 _entries: dict[str, Entry] = {}
