@@ -1,6 +1,7 @@
 """A layer of your own: a subclass with build, output_shape and call. Run it: python examples/own_layer.py
 
-Squeeze and excitation (Hu et al. 2018, arXiv:1709.01507, section 3): each channel is scaled by a gate that sees all of them.
+Squeeze and excitation (Hu et al. 2018, arXiv:1709.01507, section 3): each channel is scaled by a gate that sees all
+of them.
 """
 
 import numpy as np

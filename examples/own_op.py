@@ -1,4 +1,5 @@
-"""An op of your own: forward and backward side by side, then a check of the gradient. Run it: python examples/own_op.py"""
+"""An op of your own: forward and backward side by side, then a check of the gradient. Run it: python
+examples/own_op.py"""
 
 import numpy as np
 

@@ -11,7 +11,9 @@ from minicnn.tensor import Edge, Tensor, Weight, apply, no_grad, vjp
 __version__ = "0.1.0"
 
 __all__ = [
-    "DeviceError", "Edge", "Input", "Layer", "Model", "Op", "Sequential", "Symbol", "Tensor", "Weight", "Window", "apply",
-    "backend", "config", "data", "functions", "gradcheck", "layers", "load_model", "no_grad", "ops", "set_floatx", "set_random_seed",
+    "DeviceError", "Edge", "Input", "Layer", "Model", "Op", "Sequential", "Symbol", "Tensor", "Weight", "Window",
+    "apply",
+    "backend", "config", "data", "functions", "gradcheck", "layers", "load_model", "no_grad", "ops", "set_floatx",
+    "set_random_seed",
     "set_threads", "training", "vjp", "zoo",
 ]  # fmt: skip

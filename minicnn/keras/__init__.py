@@ -1,4 +1,5 @@
-"""Keras's module names over ours, no code of its own: `from minicnn import keras` for `from tensorflow import keras`."""
+"""Keras's module names over ours, no code of its own: `from minicnn import keras` for `from tensorflow import
+keras`."""
 
 from minicnn.keras import (
     activations,

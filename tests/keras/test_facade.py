@@ -65,7 +65,8 @@ def check(names):
 LAYERS = [
     "input_layer", "stem_conv", "stem_bn", "stem_act", "conv2d_1", "batch_normalization_1", "activation_1", "conv2d",
     "conv2d_2", "batch_normalization", "batch_normalization_2", "activation", "activation_2", "concatenate", "conv2d_3",
-    "batch_normalization_3", "lambda", "activation_3", "max_pooling2d", "add", "global_average_pooling2d", "predictions",
+    "batch_normalization_3", "lambda", "activation_3", "max_pooling2d", "add", "global_average_pooling2d",
+    "predictions",
 ]  # fmt: skip
 
 
@@ -80,7 +81,8 @@ def test_notebook_on_keras():
 
 def test_facade_has_the_names_of_keras():
     """Keras's own package lacks some names that `from tensorflow import keras` has, and the other way round."""
-    homes = [pytest.importorskip(name, reason=f"{name}, the oracle, is not installed") for name in ("keras", "tensorflow.keras")]
+    names = ("keras", "tensorflow.keras")
+    homes = [pytest.importorskip(name, reason=f"{name}, the oracle, is not installed") for name in names]
     from minicnn import keras as ours
 
     own = {"LocalResponseNormalization", "Node", "PadShortcut", "Scale", "ScaledAdd", "Subsampling2D", "Symbol"}
