@@ -1,4 +1,4 @@
-"""The order of a graph: of its nodes, to run them, and of its layers, to number weights exactly as Keras does."""
+"""The order of a graph: of its nodes, to run them, and of its layers, to number weights; both exactly as Keras's."""
 
 from collections.abc import Sequence
 
@@ -36,10 +36,12 @@ def walk(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> tuple[list[Node
     return nodes, list(visited)
 
 
-def layer_order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[Layer]:
-    """The layers in Keras's order: by decreasing distance from the outputs, then as first visited.
+def order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> tuple[list[Node], list[Layer]]:
+    """The nodes and the layers in Keras's order: by decreasing distance from the outputs, then as first visited.
 
-    A layer that is called several times stands at its largest distance. Files of weights depend on this order.
+    A layer that is called several times stands at its largest distance. Files of weights depend on the order of the
+    layers, and on that of the nodes which call of a shared batch norm moves its statistics first. Raises what `walk`
+    raises.
     """
     nodes, visited = walk(inputs, outputs)
     entrances = {id(s) for s in inputs}
@@ -56,4 +58,6 @@ def layer_order(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> list[Lay
     for symbol in inputs:  # an input that no output depends on
         depth.setdefault(symbol.node.layer, 0)
         index.setdefault(symbol.node.layer, -1)
-    return sorted(depth, key=lambda layer: (-depth[layer], index[layer]))
+    layers = sorted(depth, key=lambda layer: (-depth[layer], index[layer]))
+    reached = set(nodes)
+    return sorted((n for n in node_depth if n in reached), key=lambda node: -node_depth[node]), layers

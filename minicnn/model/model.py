@@ -11,7 +11,7 @@ from minicnn.layers.base import InputLayer, Layer, Node, Symbol, unique
 from minicnn.layers.naming import automatic_name
 from minicnn.model import saving
 from minicnn.model.config import model_config
-from minicnn.model.graph import layer_order, walk
+from minicnn.model.graph import order
 from minicnn.model.summary import summary
 from minicnn.names import unknown
 from minicnn.tensor import Tensor
@@ -50,8 +50,7 @@ class Model(Layer):
             if wrong is not None or not symbols:
                 raise ValueError(f"{self.name}: {what} must be symbols, as Input and layers give them, got {wrong!r}")
         with self.named_errors():
-            reached, _ = walk(self.inputs, self.outputs)
-            ordered = layer_order(self.inputs, self.outputs)
+            reached, ordered = order(self.inputs, self.outputs)
         entrances = unique([s.node for s in self.inputs])
         steps = [node for node in reached if node not in entrances]
         # Where a model begins inside another one, an input layer of its own stands for what lies before.

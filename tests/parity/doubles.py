@@ -42,15 +42,16 @@ def their_pass(theirs, xs, dys, training):
 def our_pass(ours, xs, dys, training):
     """The same by our own sweep."""
     inputs = [Tensor(x, requires_grad=True) for x in xs]
-    for w in ours.weights:
-        w.grad = None
     ys = listed(ours(inputs if len(inputs) > 1 else inputs[0], training=training))
     total = None
     for y, dy in zip(ys, dys, strict=True):  # one sweep for all outputs
         part = (y * Tensor(dy)).sum()
         total = part if total is None else total + part
     total.backward()
-    return [y.data for y in ys], [x.grad for x in inputs], [w.grad for w in ours.trainable_weights]
+    gradients = [w.grad for w in ours.trainable_weights]
+    for w in ours.weights:
+        w.grad = None  # or the next step of training would add to it
+    return [y.data for y in ys], [x.grad for x in inputs], gradients
 
 
 def assert_same_gradient(actual, expected, tol, scale=0.0):

@@ -1,4 +1,4 @@
-"""Layer by layer against Keras 3: outputs, the gradients of inputs and weights, moving statistics, arguments and names."""
+"""Layer by layer against Keras 3: outputs, gradients of inputs and weights, moving statistics, arguments and names."""
 
 import inspect
 import itertools
@@ -176,9 +176,11 @@ CLASSES = [
 ]  # fmt: skip
 COMMON = {"self", "kwargs", "common", "name", "trainable", "dtype"}
 # What we leave out: it has no part in classic CNNs, and is refused by name.
-ABSENT = {"activity_regularizer", "kernel_constraint", "bias_constraint", "depthwise_constraint", "pointwise_constraint",
-          "beta_constraint", "gamma_constraint", "synchronized", "lora_rank", "lora_alpha",
-          "quantization_config", "renorm", "renorm_clipping", "renorm_momentum", "threshold", "noise_shape"}  # fmt: skip
+ABSENT = {
+    "activity_regularizer", "kernel_constraint", "bias_constraint", "depthwise_constraint", "pointwise_constraint",
+    "beta_constraint", "gamma_constraint", "synchronized", "lora_rank", "lora_alpha", "quantization_config",
+    "renorm", "renorm_clipping", "renorm_momentum", "threshold", "noise_shape",
+}  # fmt: skip
 
 
 def arguments_of(cls):
@@ -211,8 +213,14 @@ def test_automatic_names(keras):
 
 
 def test_weights_have_keras_names(keras, rng):
-    for name, arguments in [("Conv2D", {"filters": 2, "kernel_size": 3}), ("Dense", {"units": 3}), ("BatchNormalization", {}),
-                            ("DepthwiseConv2D", {"kernel_size": 3}), ("SeparableConv2D", {"filters": 3, "kernel_size": 2})]:  # fmt: skip
+    layers_with_weights = {
+        "Conv2D": {"filters": 2, "kernel_size": 3},
+        "Dense": {"units": 3},
+        "BatchNormalization": {},
+        "DepthwiseConv2D": {"kernel_size": 3},
+        "SeparableConv2D": {"filters": 3, "kernel_size": 2},
+    }
+    for name, arguments in layers_with_weights.items():
         ours, theirs = (getattr(module, name)(name="a", **arguments) for module in (layers, keras.layers))
         double_of(ours, theirs, rng, [IMAGES], "float32")
         assert [w.name for w in ours.weights] == [v.path for v in theirs.weights]
@@ -220,7 +228,9 @@ def test_weights_have_keras_names(keras, rng):
 
 def test_regularizers_penalise_as_keras_does(keras, double, rng):
     for identifier in ("l1", "l2", {"class_name": "L1L2", "config": {"l1": 0.3, "l2": 0.125}}):
-        ours, theirs = (m.Dense(3, kernel_regularizer=identifier, bias_regularizer="l2") for m in (layers, keras.layers))
+        ours, theirs = (
+            m.Dense(3, kernel_regularizer=identifier, bias_regularizer="l2") for m in (layers, keras.layers)
+        )
         double_of(ours, theirs, rng, [(2, 4)], "float64")
         assert_close(np.array(ours.regularization().item()), np.array(float(sum(theirs.losses))), 1e-7)
         ours.trainable = theirs.trainable = False
