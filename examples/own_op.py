@@ -1,5 +1,4 @@
-"""An op of your own: forward and backward side by side, then a check of the gradient. Run it: python
-examples/own_op.py"""
+"""An op of your own, forward and backward side by side, and a check of its gradient: python examples/own_op.py"""
 
 import numpy as np
 

@@ -12,8 +12,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DeviceError", "Edge", "Input", "Layer", "Model", "Op", "Sequential", "Symbol", "Tensor", "Weight", "Window",
-    "apply",
-    "backend", "config", "data", "functions", "gradcheck", "layers", "load_model", "no_grad", "ops", "set_floatx",
-    "set_random_seed",
-    "set_threads", "training", "vjp", "zoo",
+    "apply", "backend", "config", "data", "functions", "gradcheck", "layers", "load_model", "no_grad", "ops",
+    "set_floatx", "set_random_seed", "set_threads", "training", "vjp", "zoo",
 ]  # fmt: skip

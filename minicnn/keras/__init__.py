@@ -1,5 +1,4 @@
-"""Keras's module names over ours, no code of its own: `from minicnn import keras` for `from tensorflow import
-keras`."""
+"""Keras's module names over ours, no code: `from minicnn import keras` for `from tensorflow import keras`."""
 
 from minicnn.keras import (
     activations,
