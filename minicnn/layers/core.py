@@ -163,7 +163,7 @@ class Reshape(Layer):
         return shape[0], *(size // known if n == -1 else n for n in self.target_shape)
 
     def call(self, x):
-        return x.reshape(x.shape[0], *self.target_shape)
+        return x.reshape(self.output_shape(x.shape))
 
 
 class Lambda(Layer):

@@ -40,6 +40,7 @@ class MaxPooling2D(Pooling2D):
         super().__init__(pool_size, strides, padding, data_format, **common)
 
     def call(self, x):
+        check_images(x.shape)
         return functions.max_pool(x, self.pool_size, self.window)
 
 
@@ -47,6 +48,7 @@ class AveragePooling2D(Pooling2D):
     """The mean of each window's cells that are not padding.  x: (N, H, W, C)   y: (N, OH, OW, C)"""
 
     def call(self, x):
+        check_images(x.shape)
         return functions.avg_pool(x, self.pool_size, self.window)
 
 

@@ -327,6 +327,13 @@ class Model(Layer):
 
     @classmethod
     def from_config(cls, settings: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Model":
+        """The model that `get_config` describes, with new weights. See `minicnn.model.model_from_config`."""
+        from minicnn.model.rebuilding import model_from_config
+
+        return model_from_config(settings, custom_objects)
+
+    @classmethod
+    def from_config(cls, settings: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Model":
         """The model that `get_config` describes, with new weights. See `minicnn.model.rebuilding.model_from_config`."""
         from minicnn.model.rebuilding import model_from_config
 
