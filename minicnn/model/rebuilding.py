@@ -249,6 +249,8 @@ def make_layer(entry: dict[str, Any], custom: Custom) -> Layer:
     if kind in MODELS:
         return make_model(entry, custom)
     name = _name(entry)
+    if not isinstance(config, dict):
+        raise FormatError(f"{name} ({kind}): its config is damaged, got {str(config)[:80]}")
     cls = _class(kind, entry.get("module"), name, custom)
     try:
         layer = cls.from_config(_arguments(cls, name, config, custom))
