@@ -50,6 +50,6 @@ def _squared(image_module: Any, image: Any, size: tuple[int, int], channels: int
     image = image.convert("L" if channels == 1 else "RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    image = image.resize((size[1], size[0]), image_module.Resampling.BILINEAR, box=box)
+    image = image.crop((left, top, left + side, top + side))  # before the resizing, which would look beyond the border
+    image = image.resize((size[1], size[0]), image_module.Resampling.BILINEAR)
     return np.asarray(image, np.float32).reshape(*size, channels)
