@@ -179,7 +179,10 @@ class Layer:
         """A new weight of this layer, called `layer/name`. Trainable ones come before statistics in `weights`."""
         if any(n is None for n in shape):
             raise ValueError(f"the shape of {name} is not known: {tuple(shape)}; give the input's channels a size")
-        weight = Weight(initializers.first_value(initializer, tuple(shape), self.dtype), f"{self.name}/{name}", trainable)
+        if any(weight.name == f"{self.name}/{name}" for weight in self.own_weights):
+            raise ValueError(f"it has a weight named {name!r} already")
+        value = initializers.first_value(initializer, tuple(shape), self.dtype)
+        weight = Weight(value, f"{self.name}/{name}", trainable)
         weight.requires_grad = trainable and self._trainable
         self.own_weights.append(weight)
         if regularizer is not None:
@@ -399,7 +402,8 @@ class Layer:
             if name not in settings:
                 if not hasattr(self, name):
                     kind = type(self).__name__
-                    raise ValueError(f"{self.name}: keep the argument {name!r} as an attribute, or write {kind}.get_config")
+                    advice = f"keep the argument {name!r} as an attribute, or write {kind}.get_config"
+                    raise ValueError(f"{self.name}: {advice}")
                 settings[name] = serialize(getattr(self, name))
         return settings
 

@@ -31,7 +31,8 @@ def walk(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> tuple[list[Node
         if id(symbol) in entrances:
             continue
         if isinstance(node.layer, InputLayer):
-            raise ValueError(f"the outputs depend on the input {node.layer.name!r}, which is not among the model's inputs")
+            name = node.layer.name
+            raise ValueError(f"the outputs depend on the input {name!r}, which is not among the model's inputs")
         stack.extend((parent, False) for parent in reversed(node.parents))
     return nodes, list(visited)
 

@@ -24,8 +24,9 @@ Tap = Callable[[Node, Any], Any]
 class Model(Layer):
     """The layers between `inputs` and `outputs` (a symbol each, or lists). A model is a layer: others can call it.
 
-    The inputs may lie inside another model: Model(m.get_layer("a").output, m.output) is the part behind layer a, and shares
-    its weights. Raises ValueError where an output depends on an Input that is not given, or two layers share a name.
+    The inputs may lie inside another model: Model(m.get_layer("a").output, m.output) is the part behind layer a, and
+    shares its weights. Raises ValueError where an output depends on an Input that is not given, or where two layers
+    share a name.
     """
 
     automatic_prefix = "functional"
@@ -46,9 +47,10 @@ class Model(Layer):
         self.inputs: list[Symbol] = list(inputs) if self.many_inputs else [inputs]
         self.outputs: list[Symbol] = list(outputs) if self.many_outputs else [outputs]
         for what, symbols in (("inputs", self.inputs), ("outputs", self.outputs)):
-            wrong = next((s for s in symbols if not isinstance(s, Symbol)), None)
-            if wrong is not None or not symbols:
-                raise ValueError(f"{self.name}: {what} must be symbols, as Input and layers give them, got {wrong!r}")
+            wrong = [s for s in symbols if not isinstance(s, Symbol)]
+            if wrong or not symbols:
+                shown = repr(wrong[0]) if wrong else "none"
+                raise ValueError(f"{self.name}: {what} must be symbols, as Input and layers give them, got {shown}")
         with self.named_errors():
             reached, ordered = order(self.inputs, self.outputs)
         entrances = unique([s.node for s in self.inputs])
@@ -74,7 +76,8 @@ class Model(Layer):
         names = [layer.name for layer in self.layers]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise ValueError(f"{self.name}: layer names must be unique, but {', '.join(map(repr, twice))} stands for several layers")
+            shown = ", ".join(map(repr, twice))
+            raise ValueError(f"{self.name}: layer names must be unique, but {shown} stands for several layers")
 
     # Structure -----------------------------------------------------------------------------------------------------
 
@@ -125,14 +128,15 @@ class Model(Layer):
 
     @property
     def output_names(self) -> list[str]:
-        """The name of the layer that gives each output; a second one of the same layer gets a number."""
+        """The name of the layer that gives each output; several of the same layer are numbered from _0 on."""
         self._need_graph()
         names = [s.name for s in self.outputs]
         return [n if names.count(n) == 1 else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
 
     def _need_graph(self) -> None:
         if not self._connected:
-            raise ValueError(f"{self.name} is not built yet: give its first layer an input_shape, or call it on data once")
+            way = "give its first layer an input_shape, or call it on data once"
+            raise ValueError(f"{self.name} is not built yet: {way}")
 
     @property
     def step(self) -> int:
@@ -176,7 +180,7 @@ class Model(Layer):
         return [x[name] for name in names] if self.many_inputs else x[names[0]]
 
     def run(self, x: Any, training: bool = False, tap: Tap | None = None) -> Any:
-        """The output(s) for x. tap(node, output) sees every layer's output, and replaces it by what it returns, if anything.
+        """The output(s) for x. tap(node, output) sees every layer's output; what it returns, if anything, replaces it.
 
         Lesions, scales, statistics: `m.run(x, tap=lambda node, y: y * 0 if node.layer.name == "block3_add" else None)`.
         """
@@ -201,7 +205,7 @@ class Model(Layer):
             uses[id(symbol)] = uses.get(id(symbol), 0) + 1
         for position, node in enumerate(self.steps):
             arguments = [values[id(p)] for p in node.parents]
-            for parent in node.parents:  # after its last use an output is kept by the tape, if there is one, and not by us
+            for parent in node.parents:  # after its last use an output is kept by the tape, if there is one
                 uses[id(parent)] -= 1
                 if not uses[id(parent)]:
                     del values[id(parent)]
@@ -256,7 +260,7 @@ class Model(Layer):
         return Tensor(array.astype(dtype, copy=False))
 
     def to(self, device: str) -> "Model":
-        """Moves the weights to "cpu", "gpu" or "gpu:1" and returns the model. Raises DeviceError where there is none."""
+        """Moves the weights to "cpu", "gpu" or "gpu:1"; returns the model. Raises DeviceError where there is none."""
         target = backend.get(device)
         for weight in self.weights:
             weight.data, weight.grad = target.asarray(backend.to_numpy(weight.data)), None
@@ -278,12 +282,22 @@ class Model(Layer):
         """The optimizer that compile() set."""
         return None if self.compiled is None else self.compiled.optimizer
 
-    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = 32, epochs: int = 1, verbose: Any = "auto", **options: Any):
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = 32,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        **options: Any,
+    ):
         """Trains for `epochs` passes over x and y; returns a History. See `minicnn.training.loop.fit`."""
         self.history = loop.fit(self, x, y, batch_size, epochs, verbose, **options)
         return self.history
 
-    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = 32, verbose: Any = "auto", **options: Any):
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = 32, verbose: Any = "auto", **options: Any
+    ):
         """The loss and metrics on x and y. See `minicnn.training.loop.evaluate`."""
         return loop.evaluate(self, x, y, batch_size, verbose, **options)
 
@@ -324,13 +338,6 @@ class Model(Layer):
         """The layers and how they are connected, as plain data in the form of Keras 3."""
         self._need_graph()
         return model_config(self)
-
-    @classmethod
-    def from_config(cls, settings: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Model":
-        """The model that `get_config` describes, with new weights. See `minicnn.model.model_from_config`."""
-        from minicnn.model.rebuilding import model_from_config
-
-        return model_from_config(settings, custom_objects)
 
     @classmethod
     def from_config(cls, settings: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Model":

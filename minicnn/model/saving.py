@@ -19,8 +19,13 @@ def weight_names(model: Layer) -> dict[str, Weight]:
 
     Automatic names (conv2d_7) depend on what was built before, so they are counted anew within the model: the first
     convolution that named itself is conv2d, the next conv2d_1. Two builds of a network have the same names.
+    Raises ValueError where two weights would have one name: a file would lose one of them.
     """
-    return dict(_named(model, ""))
+    names: dict[str, Weight] = {}
+    for name, weight in _named(model, ""):
+        if names.setdefault(name, weight) is not weight:
+            raise ValueError(f"{model.name}: two weights would be called {name!r} in a file: name their layers apart")
+    return names
 
 
 def save_weights(model: Layer, path: str | Path) -> None:

@@ -20,7 +20,8 @@ MADE = [
     layers.Dropout(0.25, seed=4), layers.Flatten(), layers.GlobalAveragePooling2D(keepdims=True),
     layers.GlobalMaxPooling2D(), layers.LocalResponseNormalization(2, 2.0, 1e-4, 0.75), layers.Multiply(),
     layers.MaxPooling2D(3, 2, "same"), layers.PadShortcut(9, (2, 1)), layers.ReLU(6.0, 0.1), layers.Reshape((-1, 2)),
-    layers.Scale("ones"), layers.ScaledAdd(0.2), layers.SeparableConv2D(5, 2, depth_multiplier=2, pointwise_regularizer="l1"),
+    layers.Scale("ones"), layers.ScaledAdd(0.2),
+    layers.SeparableConv2D(5, 2, depth_multiplier=2, pointwise_regularizer="l1"),
     layers.Softmax(1), layers.Subsampling2D((2, 3), (1, 2), "tanh", name="s2"), layers.ZeroPadding2D((1, 2)),
     layers.Conv2D(3, 1, trainable=False, dtype="float64"),
 ]  # fmt: skip

@@ -289,7 +289,7 @@ def test_scaled_add_in_place_of_the_lambda(keras, double, rng):
 
 
 def random_graph(m, seed):
-    """Branches, merges, shared layers and models, operators on symbols, several inputs and outputs: all (N, 4, 3, 2)."""
+    """Branches, merges, shared layers and models, operators, several inputs and outputs: all (N, 4, 3, 2)."""
     rng = np.random.default_rng(seed)
     layers = m.layers
     inner = layers.Input((4, 3, 2))
