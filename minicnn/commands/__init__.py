@@ -61,6 +61,9 @@ def guarded(name: str, command: Callable[[], int | None]) -> int:
         message, code = f"out of memory: try a smaller --batch-size ({error or 'MemoryError'})", MEMORY
     except KeyboardInterrupt:
         message, code = "stopped by Ctrl-C", 130
+    except BrokenPipeError:  # `minicnn list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return 128 + 13  # SIGPIPE, as of any other program
     except Exception as error:  # whatever it is: the user gets one line, and a way to see more
         message, code = _one_line(error), ERROR
     print(f"minicnn {name}: {message}", file=sys.stderr)

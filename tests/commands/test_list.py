@@ -1,12 +1,17 @@
 """`minicnn list`: every network once, in 80 columns, or as JSON."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from minicnn import zoo
 from minicnn.commands import USAGE, main
 from minicnn.commands.list_ import short
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_network_has_a_line(capsys):
@@ -52,3 +57,14 @@ def test_mistakes(capsys, argv, message):
 )
 def test_short(number, text):
     assert short(number) == text
+
+
+def test_a_reader_that_has_seen_enough_gets_no_complaint():
+    """`minicnn summary resnet20 | head -1`"""
+    code = "import sys; from minicnn.commands import main; sys.exit(main(['summary', 'resnet20']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
