@@ -29,6 +29,17 @@ class Backend:
         """a @ b.  a: (..., M, K)   b: (K, N) or (..., K, N)"""
         return self.xp.matmul(a, b)
 
+    # A batch in parts --------------------------------------------------------------------------------------------
+
+    def sub_batches(self, count, bytes_of_an_image) -> list[slice]:
+        """How a batch of images that have nothing to do with each other is best cut: here, not at all."""
+        return [slice(0, count)]
+
+    def spread(self, work, pieces) -> None:
+        """work(piece) for all pieces, at the same time where that is faster."""
+        for piece in pieces:
+            work(piece)
+
     # Windows -----------------------------------------------------------------------------------------------------
 
     def pad_images(self, x, pads, value=0.0):
@@ -65,10 +76,19 @@ class Backend:
 
     # Convolution -------------------------------------------------------------------------------------------------
 
-    def conv2d(self, x, w, window: Window, bias=None, scale=None, shift=None, residual=None, relu=False):
+    def prepare_kernel(self, w, window: Window, x_shape):
+        """What can be computed from w alone, once for all convolutions with it until it changes; None where nothing is.
+
+        Its holder gives it back as `prepared=` and throws it away when w changes: a backend cannot see that.
+        """
+        return None
+
+    def conv2d(
+        self, x, w, window: Window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None
+    ):
         """y[n,i,j,f] = sum over p,q,c of x[n, i*sh + p*dh, j*sw + q*dw, c] * w[p,q,c,f], then the epilogue.
 
-        x: (N, H, W, C)   w: (KH, KW, C/G, F)   y: (N, OH, OW, F)
+        x: (N, H, W, C)   w: (KH, KW, C/G, F)   y: (N, OH, OW, F)   prepared: of `prepare_kernel`
         """
         kh, kw, cg, f = w.shape
         g = window.groups
@@ -89,7 +109,7 @@ class Backend:
             y = y + residual
         return self.relu(y) if relu else y
 
-    def conv2d_input_grad(self, dy, w, x_shape, window: Window):
+    def conv2d_input_grad(self, dy, w, x_shape, window: Window, prepared=None):
         """dx[n, i*sh + p*dh, j*sw + q*dw, c] += sum over f of dy[n,i,j,f] * w[p,q,c,f], for every tap (p, q).
 
         dy: (N, OH, OW, F)   w: (KH, KW, C/G, F)   dx: (N, H, W, C)
@@ -204,6 +224,22 @@ class Backend:
         dx = (dy - dbeta / count - xhat * (dgamma / count)) / std
         return dx if gamma is None else dx * gamma, dgamma, dbeta
 
+    def batch_norm_act(self, x, mean, variance, gamma, beta, epsilon, residual=None, relu=True):
+        """batch_norm(x), + residual, then ReLU: what stands between two convolutions.  x, residual: (..., C)"""
+        y = self.batch_norm(x, mean, variance, gamma, beta, epsilon)
+        if residual is not None:
+            y = y + residual
+        return self.relu(y) if relu else y
+
+    def batch_norm_act_grad(self, dy, y, x, mean, variance, gamma, epsilon, residual=False):
+        """dx, dgamma, dbeta, dz of y = ReLU(z), z = batch_norm(x) + residual, over batch statistics.
+
+        The sign of y says where ReLU let z pass, so that z itself need not be kept. dz is the residual's gradient, None
+        unless `residual` asks for it.
+        """
+        dz = self.relu_grad(dy, y)
+        return *self.batch_norm_grad(dz, x, mean, variance, gamma, epsilon), dz if residual else None
+
     def neighbour_sum(self, x, radius):
         """y[..., i] = sum of x[..., j] over |j - i| <= radius, along the channels."""
         c = x.shape[-1]
@@ -215,6 +251,10 @@ class Backend:
     def relu(self, x):
         """max(x, 0); NaN stays NaN."""
         return self.xp.maximum(x, x.dtype.type(0))
+
+    def relu_grad(self, dy, y):
+        """dy where y = ReLU(x) is above 0, else 0"""
+        return dy * (y > 0)
 
     def log_softmax(self, x, axis=-1):
         """x - log(sum(exp(x))), shifted by the maximum so that nothing overflows."""
