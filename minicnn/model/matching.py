@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.formats.keras_files import Stored, numbered
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Layer, unique
 from minicnn.layers.naming import snake_case
 from minicnn.tensor import Weight
 
@@ -61,11 +61,11 @@ class Matching:
             if match is None:
                 self.missing += [place + label for label in weight_labels(layer)]
             elif match.layers:
-                inside = [leaf for leaf in leaves(layer) if leaf is not layer] if match.flat else None
-                if inside is not None:
-                    self.level(inside, [s for s in match.layers if not s.empty], f"{place}{layer.name}/")
+                inside = f"{place}{layer.name}/"
+                if match.flat:
+                    self.level(unique(leaves(layer)), [s for s in match.layers if not s.empty], inside)
                 else:
-                    self.model(layer, match.layers, f"{place}{layer.name}/")
+                    self.model(layer, match.layers, inside)
             else:
                 self.weights(layer, match, place)
         used = {id(match) for match in found.values()}
@@ -95,7 +95,10 @@ class Matching:
 
 def misfit(file: Any, model: str, faults: Sequence[tuple[str, list[str]]]) -> str:
     """The message for a file that does not fit a model: how many of each fault, and the first of them."""
-    listed = (f"{len(some)} {what}: {', '.join(some[:4])}{', ...' * (len(some) > 4)}" for what, some in faults if some)
+    shown = 10
+    listed = (
+        f"{len(some)} {what}: {', '.join(some[:shown])}{', ...' * (len(some) > shown)}" for what, some in faults if some
+    )
     return f"{file} holds weights of another model than {model!r}; nothing was loaded. {'; '.join(listed)}"
 
 

@@ -169,7 +169,7 @@ def _place(history: Any) -> Place:
     layer, call, output = history
     if not isinstance(layer, str) or not isinstance(call, int) or not isinstance(output, int):
         raise ValueError(f"expected [layer, call, output], got {str(history)[:80]}")
-    return layer, call, output
+    return layer.replace("/", "_"), call, output
 
 
 def _ends(config: Any) -> tuple[list[Place], bool]:

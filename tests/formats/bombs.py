@@ -48,18 +48,18 @@ def fill_value(path):
 @bomb(".weights.h5")
 def deflated_zeros(path):
     with h5py.File(path, "w") as file:
-        data = np.zeros(1 << 26, np.float32)
-        variables(file).create_dataset("0", data=data, chunks=(1 << 24,), compression="gzip", compression_opts=9)
+        data = np.zeros(1 << 24, np.float32)
+        variables(file).create_dataset("0", data=data, chunks=(1 << 22,), compression="gzip", compression_opts=9)
 
 
 @bomb(".weights.h5")
 def a_stream_larger_than_its_chunk(path):
-    """A chunk declared small whose deflate stream gives 256 MiB: HDF5's own filter would inflate all of it."""
+    """A chunk declared small whose deflate stream gives 64 MiB: HDF5's own filter would inflate all of it."""
     import zlib
 
     with h5py.File(path, "w") as file:
         data = variables(file).create_dataset("0", shape=(1024,), dtype="f4", chunks=(1024,), compression="gzip")
-        data.id.write_direct_chunk((0,), zlib.compress(bytes(1 << 28), 9))
+        data.id.write_direct_chunk((0,), zlib.compress(bytes(1 << 26), 9))
 
 
 @bomb(".weights.h5")
@@ -181,7 +181,7 @@ def a_strange_filter(path):
 def deflated_member(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr("metadata.json", "{}")
-        archive.writestr("config.json", bytes(1 << 28))
+        archive.writestr("config.json", bytes(1 << 26))
         archive.writestr("model.weights.h5", b"")
 
 

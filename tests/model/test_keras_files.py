@@ -361,6 +361,18 @@ def test_keras_scaled_sum_is_ours():
     assert_close(model(np.ones((2, 3), np.float32)).data, np.full((2, 3), 1.17, np.float32))
 
 
+def test_a_slash_in_a_name_becomes_an_underscore():
+    """Keras 2 allowed it (DenseNet's conv1/bn), Keras 3 writes conv1_bn."""
+    entries = [
+        {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "name": "a"}, "inbound_nodes": []},
+        {"class_name": "Dense", "config": {"name": "b/c", "units": 2}, "inbound_nodes": [[["a", 0, 0, {}]]]},
+        {"class_name": "ReLU", "config": {"name": "d/e"}, "inbound_nodes": [[["b/c", 0, 0, {}]]]},
+    ]
+    ends = {"input_layers": [["a", 0, 0]], "output_layers": [["d/e", 0, 0]]}
+    model = model_from_config({"name": "m", "layers": entries, **ends})
+    assert [layer.name for layer in model.layers] == ["a", "b_c", "d_e"]
+
+
 def test_the_first_sequentials_were_lists():
     model = model_from_config(
         {
