@@ -7,8 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """`write(temporary)` beside `path`, then fsync, then rename over it. Raises OSError; then the old file still
-    stands."""
+    """`write(temporary)` beside `path`, then fsync, then rename over it. Raises OSError; the old file still stands."""
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         write(temporary)

@@ -145,8 +145,7 @@ class Reader:
         return self._decoded(group.attrs[name])
 
     def names(self, group: Any, name: str) -> list[str] | None:
-        """The strings of a list in an attribute `name`, or in its parts name0, name1, ...; None where only the
-        objects tell.
+        """The strings of a list in an attribute `name`, or in its parts name0, name1, ...; None where it is not read.
 
         That is so where the list holds references to strings: a thousand of them may point to one large string, and
         HDF5 would make a thousand copies. They are not read.

@@ -181,10 +181,7 @@ def _named(layers: tuple[Stored, ...], config: Any) -> tuple[Stored, ...]:
 
 
 def model_layers(config: Any) -> list[Any] | None:
-    """The entries of a model's config {class_name, config:
-
-    {layers}}; None where it is none. Old Sequentials are a list.
-    """
+    """The entries of the layers in a model's config; None where it is none. Old Sequentials are a list."""
     inner = config.get("config") if isinstance(config, dict) else None
     listed = inner.get("layers") if isinstance(inner, dict) else inner
     if not isinstance(listed, list):

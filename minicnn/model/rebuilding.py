@@ -261,9 +261,9 @@ def make_layer(entry: dict[str, Any], custom: Custom) -> Layer:
 
 
 def _class(kind: Any, module: Any, name: str, custom: Custom) -> type[Layer]:
-    """The class of a layer:
+    """The class of a layer, from custom_objects or the table.
 
-    somebody's own, or one of the table. `module` only tells whose it is; it is never imported.
+    `module` only tells whose class it is; it is never imported.
     """
     found = custom.get(kind)
     if isinstance(found, type) and issubclass(found, Layer):
@@ -283,15 +283,16 @@ def _arguments(cls: type[Layer], name: str, config: dict[str, Any], custom: Cust
     config = {**config, "name": name, "dtype": _dtype(name, config.get("dtype"))}
     if issubclass(cls, Lambda):
         return _lambda_arguments(name, config, custom)
-    if "batch_input_shape" in config or "batch_shape" in config:
-        shape = config.pop("batch_input_shape", None) or config.pop("batch_shape", None)
-        config |= {"batch_shape": shape} if issubclass(cls, InputLayer) else {"input_shape": shape[1:]}
-        config.pop("batch_shape" if not issubclass(cls, InputLayer) else "", None)
+    shapes = [config.pop(key, None) for key in ("batch_shape", "batch_input_shape")]
+    for shape in shapes:
+        if shape is not None:
+            config |= {"batch_shape": shape} if issubclass(cls, InputLayer) else {"input_shape": shape[1:]}
     known = {"name", "trainable", "dtype", "input_shape"} | set(inspect.signature(cls.__init__).parameters)
     known |= {"batch_shape"} if issubclass(cls, InputLayer) else set()
+    own = cls not in CLASSES.values()  # somebody's own layer knows best what it wrote
     given = {}
     for key, value in config.items():
-        if key in known:
+        if key in known or (own and value is not None):
             given[key] = _value(name, key, value, custom)
         elif value is not None and not key.endswith("_initializer") and value not in NEUTRAL.get(key, ()):
             raise ValueError(f"{name} ({cls.__name__}): {key}={str(value)[:80]} is not supported")
