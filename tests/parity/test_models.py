@@ -183,7 +183,7 @@ def compile_both(keras, ours, theirs, rule, arguments, outputs):
 # momentum and the betas pass through float32 in Keras, also in float64, so they are numbers that float32 holds.
 RULES = [
     ("SGD", {"learning_rate": 0.0625, "momentum": 0.875}),
-    ("Adam", {"learning_rate": 0.0625, "beta_1": 0.875, "beta_2": 0.9921875}),
+    ("Adam", {"learning_rate": 0.0078125, "beta_1": 0.875, "beta_2": 0.9921875}),
 ]
 
 
