@@ -1,5 +1,5 @@
-"""What a whole process shares: number format, seed, threads. One small object, and the random numbers keyed by its
-seed."""
+"""What a whole process shares: number format, seed, threads, convolution algorithm. One small object, and the random
+numbers keyed by its seed."""
 
 import os
 import zlib
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 FLOAT_TYPES = ("float16", "float32", "float64")
+ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
+PRECISIONS = ("default", "highest")
 
 
 @dataclass
@@ -18,6 +20,8 @@ class Config:
     epsilon: float = 1e-7
     seed: int = 0
     threads: int | None = None  # None: as many as the BLAS library takes by itself
+    conv: str = "auto"
+    precision: str = "default"
     draws: int = 0  # initial weights drawn since the seed was set: their place in the order of creation
 
 
@@ -44,6 +48,27 @@ def epsilon() -> float:
 def set_epsilon(value: float) -> None:
     """Sets the fuzz factor of losses that clip probabilities."""
     config.epsilon = float(value)
+
+
+def set_conv(value: str) -> None:
+    """Forces an algorithm on the convolutions that it can compute; the others are direct.
+
+    "auto" chooses by shape, "direct" multiplies patches, "winograd2" and "winograd4" transform tiles of 2x2 and 4x4
+    outputs (3x3 kernels of stride 1 in float32). Raises ValueError for any other word.
+    """
+    if value not in ALGORITHMS:
+        raise ValueError(f"the convolution algorithm must be one of {', '.join(ALGORITHMS)}, got {value!r}")
+    config.conv = value
+
+
+def set_precision(value: str) -> None:
+    """ "highest" keeps to direct convolutions; "default" allows those that round a little more, for speed.
+
+    Raises ValueError for any other word.
+    """
+    if value not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {value!r}")
+    config.precision = value
 
 
 def image_data_format() -> str:

@@ -83,9 +83,7 @@ class Backend:
         """
         return None
 
-    def conv2d(
-        self, x, w, window: Window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None
-    ):
+    def conv2d(self, x, w, window: Window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """y[n,i,j,f] = sum over p,q,c of x[n, i*sh + p*dh, j*sw + q*dw, c] * w[p,q,c,f], then the epilogue.
 
         x: (N, H, W, C)   w: (KH, KW, C/G, F)   y: (N, OH, OW, F)   prepared: of `prepare_kernel`

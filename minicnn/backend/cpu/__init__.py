@@ -1,13 +1,46 @@
 """The kernels for NumPy arrays: overrides that run in pieces on threads. What is not here runs as in `reference.py`."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from minicnn.backend.cpu import conv, norm
+from minicnn.backend.cpu import conv, norm, winograd
+from minicnn.backend.cpu.choice import tile_size
 from minicnn.backend.cpu.parallel import run, spans
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 BLOCK = 1 << 16  # multiplications times 64 of a piece of a matrix product
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The transform of a kernel for F(m x m, 3 x 3): (t*t, C, F)."""
+
+    m: int
+    u: np.ndarray
+
+
+def transformed(w, m: int, prepared: Prepared | None):
+    """U of w, from `prepared` where that has it."""
+    return prepared.u if prepared is not None and prepared.m == m else winograd.transform_kernel(w, m)
+
+
+def epilogue_on_tiles(bias, scale, shift, residual, relu):
+    """`Backend.epilogue` as finish(tile, images, rows), which changes a piece of y in place; None for nothing to do."""
+    steps = [(step, v) for step, v in ((np.add, bias), (np.multiply, scale), (np.add, shift)) if v is not None]
+    if not (steps or relu or residual is not None):
+        return None
+
+    def finish(tile, images, rows):
+        for step, value in steps:
+            step(tile, value, out=tile)
+        if residual is not None:
+            np.add(tile, residual[images, rows], out=tile)
+        if relu:
+            np.maximum(tile, 0, out=tile)
+
+    return finish
 
 
 class CpuBackend(Backend):
@@ -35,24 +68,31 @@ class CpuBackend(Backend):
 
     # Convolution ---------------------------------------------------------------------------------------------------
 
-    def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False):
+    def prepare_kernel(self, w, window, x_shape):
+        """Winograd's transform of w, where that is how images of `x_shape` are convolved."""
+        out = window.output_size(x_shape[1:3], w.shape[:2])
+        m = tile_size(x_shape, w.shape, window, out, w.dtype)
+        return Prepared(m, winograd.transform_kernel(w, m)) if m else None
+
+    def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
         if window.groups != 1:
             return super().conv2d(x, w, window, bias, scale, shift, residual, relu)
-
-        def finish(tile, images, rows):
-            for step, value in ((np.add, bias), (np.multiply, scale), (np.add, shift)):
-                if value is not None:
-                    step(tile, value, out=tile)
-            if residual is not None:
-                np.add(tile, residual[images, rows], out=tile)
-            if relu:
-                np.maximum(tile, 0, out=tile)
-
+        finish = epilogue_on_tiles(bias, scale, shift, residual, relu)
+        out = window.output_size(x.shape[1:3], w.shape[:2])
+        m = tile_size(x.shape, w.shape, window, out, np.result_type(x, w))
+        if m:
+            pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
+            return winograd.conv2d(x, transformed(w, m, prepared), pads, out, m, finish)
         return conv.conv2d(x, w, window, finish)
 
-    def conv2d_input_grad(self, dy, w, x_shape, window):
+    def conv2d_input_grad(self, dy, w, x_shape, window, prepared=None):
         """As the reference, as a convolution of dy."""
+        (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], w.shape[:2])
+        m = tile_size(dy.shape, (*w.shape[:2], w.shape[3], w.shape[2]), window, x_shape[1:3], np.result_type(dy, w))
+        if m:
+            pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
+            return winograd.conv2d(dy, transformed(w, m, prepared), pads, x_shape[1:3], m, turned=True)
         if window.groups == 1 and window.dilation == (1, 1) and x_shape[3] >= conv.THIN:
             return conv.input_grad(dy, w, x_shape, window)
 
@@ -65,6 +105,9 @@ class CpuBackend(Backend):
         """As the reference, cut along taps and channels."""
         if window.groups != 1:
             return super().conv2d_weight_grad(x, dy, w_shape, window)
+        m = tile_size(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy))
+        if m:
+            return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), m)
         return conv.weight_grad(x, dy, w_shape, window)
 
     # Pooling: images have nothing to do with each other --------------------------------------------------------------

@@ -34,7 +34,7 @@ def workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(work: Callable[[Any], None], pieces: Iterable[Any]) -> None:
+def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
     """`work(piece)` for all pieces, shared out among the workers, BLAS at one thread meanwhile.
 
     Two threads of ours on top of two of BLAS are 40 times slower than either. A piece that calls `run` itself does its

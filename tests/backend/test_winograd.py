@@ -1,0 +1,111 @@
+"""Winograd's convolutions against the reference in float64: shapes with ragged edges, any padding, both gradients."""
+
+import numpy as np
+import pytest
+
+from minicnn.backend import CPU, Window
+from minicnn.backend.cpu import choice, winograd
+from minicnn.backend.cpu.winograd_points import POINTS, cook_toom, points
+from minicnn.backend.reference import Backend
+from minicnn.config import config
+from tests.checks import assert_close
+
+REFERENCE = Backend(np)
+SHAPES = [  # x, F, pads
+    ((2, 7, 9, 3), 5, "valid"),
+    ((3, 8, 8, 4), 7, "same"),
+    ((2, 13, 14, 5), 3, ((2, 1), (0, 2))),
+    ((1, 3, 3, 2), 4, "valid"),  # one cell of y
+    ((2, 5, 6, 3), 2, ((3, 4), (3, 3))),  # more padding than the kernel reaches: the gradient is cut
+    ((70, 4, 5, 2), 3, "same"),  # several images a block
+    ((1, 61, 59, 8), 9, "same"),  # several blocks an image
+]
+TOLERANCE = {2: 2e-6, 4: 4e-6}
+
+
+@pytest.fixture(params=[1 << 10, winograd.BLOCK_BYTES])
+def block_bytes(request, monkeypatch):
+    """Blocks of a few tiles, and of as many as usual."""
+    if request.param < winograd.BLOCK_BYTES:
+        monkeypatch.setattr(winograd, "BLOCK_BYTES", request.param)
+        monkeypatch.setattr(winograd, "FEWEST", 3)
+        monkeypatch.setattr(winograd, "SHARED_BYTES", 1 << 14)
+        monkeypatch.setattr(winograd, "COLUMNS", 4)
+
+
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize(("shape", "f", "pads"), SHAPES)
+def test_convolution(block_bytes, monkeypatch, rng, shape, f, pads, m):
+    monkeypatch.setattr(config, "conv", f"winograd{m}")
+    window = Window(pads=pads)
+    x, w = rng.normal(size=shape).astype("float32"), rng.normal(size=(3, 3, shape[3], f)).astype("float32")
+    expected = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), window)
+    dy = rng.normal(size=expected.shape).astype("float32")
+    got = CPU.conv2d(x, w, window), CPU.conv2d_input_grad(dy, w, x.shape, window)
+    assert got[0].dtype == got[1].dtype == np.float32
+    assert_close(got[0], expected, TOLERANCE[m])
+    x, w, dy = (a.astype("float64") for a in (x, w, dy))
+    assert_close(got[1], REFERENCE.conv2d_input_grad(dy, w, x.shape, window), TOLERANCE[m])
+    dw = CPU.conv2d_weight_grad(x.astype("float32"), dy.astype("float32"), w.shape, window)
+    assert dw.dtype == np.float32
+    assert_close(dw, REFERENCE.conv2d_weight_grad(x, dy, w.shape, window), TOLERANCE[m])
+
+
+@pytest.mark.parametrize("m", [2, 4])
+def test_epilogue_and_prepared_kernel(block_bytes, monkeypatch, rng, m):
+    monkeypatch.setattr(config, "conv", f"winograd{m}")
+    x, w, residual, bias = (rng.normal(size=s).astype("float32") for s in ((2, 7, 9, 5), (3, 3, 5, 4), (2, 7, 9, 4), 4))
+    window = Window(pads="same")
+    prepared = CPU.prepare_kernel(w, window, x.shape)
+    plain = CPU.conv2d(x, w, window)
+    y = CPU.conv2d(x, w, window, bias=bias, scale=bias, shift=bias, residual=residual, relu=True, prepared=prepared)
+    assert_close(y, REFERENCE.epilogue(plain, bias, bias, bias, residual, True), 1e-6)
+    dx = CPU.conv2d_input_grad(plain, w, x.shape, window)
+    assert (dx == CPU.conv2d_input_grad(plain, w, x.shape, window, prepared=prepared)).all()
+    zeros = CPU.conv2d(x, np.zeros_like(w), window, prepared=prepared)
+    assert (zeros == plain).all(), "what was prepared was not used"
+
+
+@pytest.mark.parametrize(("m", "stated"), [(2, 3.5e-7), (4, 1.6e-6)])
+def test_the_error_that_the_docstring_states(monkeypatch, rng, m, stated):
+    x, w = rng.normal(size=(4, 24, 24, 64)), rng.normal(size=(3, 3, 64, 16))
+    window = Window(pads="same")
+    monkeypatch.setattr(config, "conv", f"winograd{m}")
+    exact = REFERENCE.conv2d(x.astype("float32").astype("float64"), w.astype("float32").astype("float64"), window)
+    assert_close(CPU.conv2d(x.astype("float32"), w.astype("float32"), window), exact, stated)
+
+
+@pytest.mark.parametrize("m", [2, 4])
+def test_points(rng, m):
+    a, g, b = cook_toom(POINTS[m], m)
+    x, w = rng.normal(size=m + 2), rng.normal(size=3)
+    assert_close(a @ ((g @ w) * (b @ x)), np.correlate(x, w), 1e-13)
+    p = points(m)
+    x, w = rng.normal(size=(m + 2, m + 2)), rng.normal(size=(3, 3))
+    turned = p.turned_output @ ((p.kernel @ w.ravel()) * (p.turned_input @ x.ravel()))
+    plain = p.output @ ((p.kernel @ w[::-1, ::-1].ravel()) * (p.input @ x.ravel()))
+    assert_close(turned, plain, 1e-5)
+
+
+def test_choice(monkeypatch):
+    """By shape, the same at every call; direct for what Winograd cannot or should not compute."""
+
+    def m(x_shape, f, kernel=(3, 3), window=Window(pads="same"), dtype="float32"):  # noqa: B008
+        w_shape = (*kernel, x_shape[3] // window.groups, f)
+        return choice.tile_size(x_shape, w_shape, window, window.output_size(x_shape[1:3], kernel), np.dtype(dtype))
+
+    large = (8, 56, 56, 256)
+    assert m(large, 256) == 4
+    assert m((1, 7, 7, 512), 512) == 0  # a transform of the kernel would cost more than it saves
+    assert m((8, 224, 224, 3), 64) == 0
+    assert m(large, 256, dtype="float64") == 0
+    assert m(large, 256, kernel=(5, 5)) == m(large, 256, kernel=(1, 3)) == 0
+    for window in (Window((2, 2)), Window(dilation=(2, 2)), Window(groups=2), Window((1, 2))):
+        assert m(large, 256, window=window) == 0
+    monkeypatch.setattr(config, "conv", "winograd2")
+    assert (m(large, 256), m((1, 7, 7, 2), 2), m(large, 256, (5, 5))) == (2, 2, 0)
+    monkeypatch.setattr(config, "precision", "highest")
+    assert m(large, 256) == 0
+    monkeypatch.setattr(config, "precision", "default")
+    monkeypatch.setattr(config, "conv", "direct")
+    assert m(large, 256) == 0
