@@ -52,7 +52,9 @@ def guarded(name: str, command: Callable[[], int | None]) -> int:
     if os.environ.get("MINICNN_DEBUG", "0") not in ("", "0"):
         return command() or 0
     try:
-        return command() or 0
+        code = command() or 0
+        sys.stdout.flush()  # so that a closed pipe shows here
+        return code
     except Stopped as error:
         message, code = str(error), error.code
     except UsageError as error:

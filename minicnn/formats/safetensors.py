@@ -30,10 +30,14 @@ BYTES = {
 
 def write(path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Writes named arrays, in one piece or not at all. Raises OSError where the place cannot be written."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    write_atomically(Path(path), lambda place: save_file(contiguous, place, metadata=metadata or {}))
+    try:
+        write_atomically(Path(path), lambda place: save_file(contiguous, place, metadata=metadata or {}))
+    except SafetensorError as error:  # what the package makes of an OSError
+        raise OSError(f"{path}: cannot be written ({error})") from None
 
 
 def shapes(path: str | Path) -> dict[str, tuple[int, ...]]:

@@ -138,6 +138,8 @@ def train_step(model: Any, compiled: Compiled, x: Structure, y: Structure) -> No
     y_pred = _listed(model(_inputs(model, x), training=True))
     y = compiled.targets(y)
     total, parts = compiled.loss(y, y_pred, model.regularization())
+    for weight in model.trainable_weights:
+        weight.grad = None  # what somebody's own backward() left there is not of this step
     total.backward()
     compiled.optimizer.step(model.trainable_weights)
     model.step += 1

@@ -60,8 +60,8 @@ def test_short(number, text):
 
 
 def test_a_reader_that_has_seen_enough_gets_no_complaint():
-    """`minicnn summary resnet20 | head -1`"""
-    code = "import sys; from minicnn.commands import main; sys.exit(main(['summary', 'resnet20']))"
+    """`minicnn list lenet | head -1`"""
+    code = "import sys; from minicnn.commands import main; sys.exit(main(['list', 'lenet']))"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

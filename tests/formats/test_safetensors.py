@@ -59,3 +59,8 @@ def test_headers_that_lie(tmp_path, entry, reader):
 def test_an_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         safetensors.read(tmp_path / "a.safetensors")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OSError, match="weights.safetensors: cannot be written"):
+        safetensors.write(tmp_path / "nowhere" / "weights.safetensors", {"a": np.ones(2)})

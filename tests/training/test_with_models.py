@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minicnn import layers
+from minicnn import layers, set_random_seed
 from minicnn.model import Model, Sequential
 from minicnn.training import SGD, Adam
 from minicnn.training.callbacks import LambdaCallback
@@ -114,3 +114,20 @@ def test_errors_name_the_layer_or_the_output(digits):
         model.fit(x[..., 0], y, verbose=0)
     with pytest.raises(ValueError, match="labels must lie in 0 .. 2 for 3 classes, got 3"):
         model.fit(x, y + 1, verbose=0)
+
+
+def test_gradients_left_on_the_weights_are_not_of_the_step():
+    """Somebody's own backward(), or a gradient check, before fit."""
+    twins = []
+    for leave in (False, True):
+        set_random_seed(0)
+        inputs = layers.Input((3,))
+        model = Model(inputs, layers.Dense(2)(inputs))
+        model.compile("sgd", "mse")
+        x, y = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
+        if leave:
+            model(x).sum().backward()
+        model.train_on_batch(x, y)
+        twins.append(model.get_weights())
+    for one, two in zip(*twins, strict=True):
+        assert (one == two).all()
