@@ -8,7 +8,6 @@ it is compressed).
 import io
 import math
 import mmap
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.formats import FormatError
+from minicnn.formats.attributes import Strings
 
 EXPANSION = 64  # how much larger than the file all its compressed data may become
-LARGEST_NAMES = 1 << 24  # bytes in one attribute that lists names
-SIGNATURE, HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01\0\0\0"
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3  # the filters that we undo; HDF5's own numbers
 
 
@@ -42,9 +40,11 @@ def opened(source: Path | bytes, label: str) -> Iterator["Reader"]:
     """
     h5py = h5py_module()
     try:
-        size = _checked_size(source, label)
-        with h5py.File(source if isinstance(source, Path) else io.BytesIO(source), "r") as file:
-            yield Reader(h5py, file, size, label)
+        with (
+            _bytes_of(source) as view,
+            h5py.File(source if isinstance(source, Path) else io.BytesIO(source), "r") as file,
+        ):
+            yield Reader(h5py, file, view, label)
     except (FormatError, PermissionError, FileNotFoundError):
         raise
     except Exception as error:  # which type h5py raises depends on where the damage is
@@ -52,49 +52,23 @@ def opened(source: Path | bytes, label: str) -> Iterator["Reader"]:
         raise FormatError(f"{label}: not a sound HDF5 file ({text[:200] or type(error).__name__})") from None
 
 
-def _checked_size(source: Path | bytes, label: str) -> int:
-    """The size of a file, whose first bytes and heaps of strings were looked through before the library sees them."""
+@contextmanager
+def _bytes_of(source: Path | bytes) -> Iterator[Any]:
+    """The bytes of a file, without reading them all."""
     if isinstance(source, bytes):
-        _check_heaps(source, label)
-        return len(source)
-    size = source.stat().st_size
-    if size < len(SIGNATURE):
-        raise FormatError(f"{label}: not an HDF5 file, or a cut one ({size} bytes)")
+        yield source
+        return
     with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        _check_heaps(view, label)
-    return size
-
-
-def _check_heaps(view: Any, label: str) -> None:
-    """Raises FormatError for a heap with an object larger than the heap: HDF5 would look for its end for ever.
-
-    Strings of attributes stand in such heaps, "GCOL", version 1, size, then objects: index, size, data in eights.
-    (HDF5 File Format Specification, III.E.) Sizes are numbers of 8 bytes in every file of Keras.
-    """
-    if view[:8] != SIGNATURE:
-        raise FormatError(f"{label}: not an HDF5 file")
-    widths = view[13:15] if view[8:9] in (b"\0", b"\1") else view[9:11]
-    if widths != b"\x08\x08":
-        raise FormatError(f"{label}: an HDF5 file with places or sizes of another width than 8 bytes is not read")
-    start = view.find(HEAP)
-    while start >= 0:
-        (size,) = struct.unpack("<Q", view[start + 8 : start + 16].ljust(8, b"\xff"))
-        place, end = start + 16, start + size
-        while place + 16 <= end:
-            index, length = struct.unpack("<HxxxxxxQ", view[place : place + 16].ljust(16, b"\xff"))
-            need = length if index == 0 else 16 + -(-length // 8) * 8  # index 0 is what is free; it counts its own head
-            if not 16 <= need <= end - place or end > len(view):
-                raise FormatError(f"{label}: not a sound HDF5 file (a heap of strings is damaged)")
-            place += need
-        start = view.find(HEAP, start + 8)
+        yield view
 
 
 class Reader:
     """One open file: `root`, what was visited in it, and how many bytes may still be read."""
 
-    def __init__(self, h5py: Any, file: Any, size: int, label: str):
-        self.h5py, self.root, self.size, self.label = h5py, file, size, label
-        self.plain_left, self.packed_left = size, EXPANSION * size
+    def __init__(self, h5py: Any, file: Any, view: Any, label: str):
+        self.h5py, self.root, self.size, self.label = h5py, file, len(view), label
+        self.plain_left, self.packed_left = self.size, EXPANSION * self.size
+        self.strings = Strings(view)
         self._visited: set[int] = set()
         self._enter(file["/"])
 
@@ -137,40 +111,39 @@ class Reader:
         """A string in an attribute; None where there is none."""
         if name not in group.attrs:
             return None
-        attribute = self.h5py.h5a.open(group.id, name.encode())
-        if attribute.shape != () or self.h5py.check_string_dtype(attribute.dtype) is None:
+        found = self._strings(group, name, ())
+        if len(found) != 1:
             raise self.fail(f"the attribute {name!r} of {group.name} is not a string")
-        if attribute.get_storage_size() > self.size:
-            raise self.fail(f"the attribute {name!r} of {group.name} is larger than the file")
-        return self._decoded(group.attrs[name])
+        return found[0]
 
-    def names(self, group: Any, name: str) -> list[str] | None:
-        """The strings of a list in an attribute `name`, or in its parts name0, name1, ...; None where it is not read.
-
-        That is so where the list holds references to strings: a thousand of them may point to one large string, and
-        HDF5 would make a thousand copies. They are not read.
-        """
-        parts = [name] if name in group.attrs else []
-        while not parts[:1] == [name] and f"{name}{len(parts)}" in group.attrs:
-            parts.append(f"{name}{len(parts)}")
+    def names(self, group: Any, name: str) -> list[str]:
+        """The strings of a list in an attribute `name`, or in its parts name0, name1, ..., as long ones are kept."""
+        if name in group.attrs:
+            return self._strings(group, name, (0,))
         found: list[str] = []
-        for part in parts:
-            attribute = self.h5py.h5a.open(group.id, part.encode())
-            if attribute.shape is None or len(attribute.shape) != 1:
-                raise self.fail(f"the attribute {part!r} of {group.name} is not a list of names")
-            if attribute.shape[0] == 0:  # Keras's empty list is one of numbers
-                continue
-            if attribute.dtype.kind == "O" and self.h5py.check_string_dtype(attribute.dtype) is not None:
-                return None
-            if attribute.dtype.kind != "S" or attribute.get_storage_size() > min(self.size, LARGEST_NAMES):
-                raise self.fail(f"the attribute {part!r} of {group.name} is not a list of names")
-            found += [self._decoded(value) for value in group.attrs[part].tolist()]
+        part = 0
+        while f"{name}{part}" in group.attrs:
+            found += self._strings(group, f"{name}{part}", (0,))
+            part += 1
         return found
 
-    def _decoded(self, value: Any) -> str:
-        if not isinstance(value, str | bytes):
-            raise self.fail("an attribute is not a string")
-        return value.decode("utf-8", "strict") if isinstance(value, bytes) else value
+    def _strings(self, group: Any, name: str, shape: tuple[int, ...]) -> list[str]:
+        """The strings of an attribute with as many axes as `shape`. h5py says what it is, and reads none of it."""
+        attribute = self.h5py.h5a.open(group.id, name.encode())
+        if attribute.shape is None or len(attribute.shape) != len(shape):
+            raise self.fail(f"the attribute {name!r} of {group.name} is not {'a list' if shape else 'a string'}")
+        count = math.prod(attribute.shape)
+        if count == 0:  # Keras's empty list is one of numbers
+            return []
+        kind = self.h5py.check_string_dtype(attribute.dtype)
+        if kind is None or count > self.size:
+            raise self.fail(f"the attribute {name!r} of {group.name} does not hold strings")
+        header = self.h5py.h5o.get_info(group.id).addr
+        if kind.length is None:
+            found = self.strings.referred(header, name, count)
+        else:
+            found = self.strings.fixed(header, name, count, kind.length)
+        return [text.decode("utf-8") for text in found]
 
     # Arrays --------------------------------------------------------------------------------------------------------
 

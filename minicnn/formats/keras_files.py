@@ -19,10 +19,6 @@ from minicnn.formats.atomic import write_atomically
 
 DEEPEST = 32  # models in models
 SEED_STATE = "seed_generator"  # Dropout's random numbers, which some versions of Keras 3 store beside the weights
-# The order in which a layer of Keras has its weights, where a file does not say it.
-ORDER = (
-    "depthwise_kernel", "pointwise_kernel", "kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -244,12 +240,10 @@ def _legacy_layer(file: hdf5.Reader, group: Any, name: str) -> Stored:
     """One layer, or a nested model: then the part before the weight's name says which of its layers it belongs to."""
     datasets = dict(_datasets(file, group, "", 1))
     order = file.names(group, "weight_names")
-    if order is None:
-        order = sorted(datasets, key=lambda path: _order(file, path, len(datasets)))
     order = [path for path in order if SEED_STATE not in path]
     missing = [path for path in order if path not in datasets]
     if missing or len(set(order)) != len(order):
-        raise file.fail(f"the layer {name!r} names a weight {(missing or order)[0]!r} that is not there, or twice")
+        raise file.fail(f"the layer {name!r} names a weight {(missing or order)[0][:80]!r} that is not there, or twice")
     owners: dict[str, list[tuple[str, np.ndarray]]] = {}
     for path in order:
         front, _, last = path.rpartition("/")
@@ -269,14 +263,6 @@ def _nested(name: str, owner: str) -> bool:
     """
     last = name.rpartition("/")[2]
     return owner not in ("", last) and re.fullmatch(re.escape(last) + r"_\d+", owner) is None
-
-
-def _order(file: hdf5.Reader, path: str, count: int) -> tuple:
-    """Where a weight stands among those of its layer, by its name."""
-    last = path.rpartition("/")[2].removesuffix(":0")
-    if last not in ORDER and SEED_STATE not in path and count > 1:
-        raise file.fail(f"the order of the weight {path!r} in its layer is not known")
-    return (ORDER.index(last) if last in ORDER else 0, path)
 
 
 def _datasets(file: hdf5.Reader, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:

@@ -141,22 +141,46 @@ def groups_without_end(path):
             group = group.create_group("layers/functional")
 
 
+def references(path, change):
+    """A legacy file whose weight names are references:
+
+    16 bytes each, length, place of a heap, index. change(bytes, place).
+    """
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([b"dense"])
+        layer = file.create_group("dense")
+        layer.attrs.create("weight_names", ["x" * 1_234_567] + ["y"] * 2000, dtype=h5py.string_dtype())
+        layer["kernel"] = np.zeros((2, 2), np.float32)
+    data = bytearray(path.read_bytes())
+    change(data, data.index(struct.pack("<I", 1_234_567)))
+    path.write_bytes(data)
+
+
 @bomb(".h5")
 def one_name_many_times(path):
-    """A list of strings is a list of references: here all point to one string of 1 MiB."""
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = np.array(["dense"], dtype=object)
-        layer = file.create_group("dense")
-        layer.attrs.create("weight_names", ["x" * (1 << 20)] + ["y"] * 2000, dtype=h5py.string_dtype())
-        layer["kernel"] = np.zeros((2, 2), np.float32)
-        layer["strange"] = np.zeros(2, np.float32)
-    data = bytearray(path.read_bytes())
-    # 16 bytes each: length, address of the heap, index. The first one's stands in for all.
-    place = data.index(struct.pack("<I", 1 << 20))
-    first = data[place : place + 16]
-    while (place := place + 16) < len(data) and data[place : place + 4] == struct.pack("<I", 1):
-        data[place : place + 16] = first
-    path.write_bytes(data)
+    """All 2,001 references point to one string of 1.2 MB, of which HDF5 would make as many copies."""
+
+    def change(data, place):
+        data[place : place + 16 * 2001] = data[place : place + 16] * 2001
+
+    references(path, change)
+
+
+@bomb(".h5")
+def a_name_of_4_gib(path):
+    """HDF5 takes as much memory as a reference says, then looks at the string."""
+    references(path, lambda data, place: data.__setitem__(slice(place, place + 4), b"\xff" * 4))
+
+
+@bomb(".h5")
+def a_heap_without_end(path):
+    """A string of 2^64 - 16 bytes: HDF5 1.14 looks for the end of its heap for ever."""
+
+    def change(data, place):
+        (heap,) = struct.unpack("<Q", data[place + 20 : place + 28])  # of the second name, "y"
+        data[heap + 24 : heap + 32] = struct.pack("<Q", (1 << 64) - 16)
+
+    references(path, change)
 
 
 @bomb(".weights.h5")
