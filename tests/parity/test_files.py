@@ -131,7 +131,7 @@ def test_networks_of_keras(keras, rng, tmp_path, name, application, size):
     model.set_weights([w if w.ndim > 1 else rng.uniform(0.9, 1, w.shape) for w in model.get_weights()])
     x = rng.normal(size=(1, size, size, 3)).astype(np.float32)
     expected = model.predict(x, verbose=0)
-    for suffix in (".weights.h5", ".keras"):
+    for suffix in (".weights.h5", ".h5", ".keras"):
         save(model, tmp_path / f"a{suffix}")
         with placeholders():
             mine = zoo.build(name, input_shape=(size, size, 3), classes=7)
