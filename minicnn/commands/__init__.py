@@ -76,6 +76,8 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, ImportError) and "pip install" in text:
+        return text  # an extra that is absent
     if isinstance(error, ValueError | RuntimeError | OSError) and text:
         return text  # ours, or the system's: it says what is wrong
     return f"{type(error).__name__}: {text} (MINICNN_DEBUG=1 shows where)"

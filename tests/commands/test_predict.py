@@ -144,3 +144,12 @@ def test_long_names_lose_their_middle():
     assert shortened("a" * 30 + "b" * 30, 9) == "aaa...bbb"
     assert shortened("short", 9) == "short"
     assert shortened("bell\a\x1b[31m", 20) == "bell??[31m"
+
+
+def test_an_absent_extra_is_one_line(monkeypatch, capsys, tmp_path):
+    """The line that installs it, and no name of a Python class before it."""
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    (tmp_path / "w.h5").write_bytes(b"")
+    assert main(["lenet5", "--weights", str(tmp_path / "w.h5"), "a.png"]) == 1
+    err = capsys.readouterr().err
+    assert "pip install 'minicnn[keras]'" in err and "Error" not in err and err.count("\n") == 1
