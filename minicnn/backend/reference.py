@@ -201,12 +201,15 @@ class Backend:
 
     # Normalisation -----------------------------------------------------------------------------------------------
 
-    def batch_norm(self, x, mean, variance, gamma, beta, epsilon):
-        """y = (x - mean) / sqrt(variance + epsilon) * gamma + beta; gamma and beta may be None.  x: (..., C)"""
+    def batch_norm(self, x, mean, variance, gamma, beta, epsilon, residual=None, relu=False):
+        """[ReLU](xhat * gamma + beta [+ residual]), xhat = (x - mean) / sqrt(variance + epsilon).
+
+        x: (..., C)   gamma, beta: (C,) or None   residual: as x, or None
+        """
         y = (x - mean) / self.xp.sqrt(variance + x.dtype.type(epsilon))
         if gamma is not None:
             y = y * gamma
-        return y if beta is None else y + beta
+        return self.epilogue(y, shift=beta, residual=residual, relu=relu)
 
     def batch_norm_grad(self, dy, x, mean, variance, gamma, epsilon):
         """dx, dgamma, dbeta of a batch norm over batch statistics.
@@ -222,21 +225,13 @@ class Backend:
         dx = (dy - dbeta / count - xhat * (dgamma / count)) / std
         return dx if gamma is None else dx * gamma, dgamma, dbeta
 
-    def batch_norm_act(self, x, mean, variance, gamma, beta, epsilon, residual=None, relu=True):
-        """batch_norm(x), + residual, then ReLU: what stands between two convolutions.  x, residual: (..., C)"""
-        y = self.batch_norm(x, mean, variance, gamma, beta, epsilon)
-        if residual is not None:
-            y = y + residual
-        return self.relu(y) if relu else y
+    def batch_norm_relu_grad(self, dy, y, x, mean, variance, gamma, epsilon, residual=False):
+        """dx, dgamma, dbeta, dresidual of y = ReLU(batch norm(x) [+ residual]); without a residual the last is None.
 
-    def batch_norm_act_grad(self, dy, y, x, mean, variance, gamma, epsilon, residual=False):
-        """dx, dgamma, dbeta, dz of y = ReLU(z), z = batch_norm(x) + residual, over batch statistics.
-
-        The sign of y says where ReLU let z pass, so that z itself need not be kept. dz is the residual's gradient, None
-        unless `residual` asks for it.
+        xhat comes from x again and the ReLU's mask from y, so that neither was kept.
         """
-        dz = self.relu_grad(dy, y)
-        return *self.batch_norm_grad(dz, x, mean, variance, gamma, epsilon), dz if residual else None
+        dy = self.relu_grad(dy, y)
+        return *self.batch_norm_grad(dy, x, mean, variance, gamma, epsilon), dy if residual else None
 
     def neighbour_sum(self, x, radius):
         """y[..., i] = sum of x[..., j] over |j - i| <= radius, along the channels."""
@@ -251,8 +246,12 @@ class Backend:
         return self.xp.maximum(x, x.dtype.type(0))
 
     def relu_grad(self, dy, y):
-        """dy where y = ReLU(x) is above 0, else 0"""
+        """dy where y = ReLU(x) is above 0, else 0."""
         return dy * (y > 0)
+
+    def add(self, a, b, relu=False):
+        """[ReLU](a + b), two arrays of one shape."""
+        return self.relu(a + b) if relu else a + b
 
     def log_softmax(self, x, axis=-1):
         """x - log(sum(exp(x))), shifted by the maximum so that nothing overflows."""

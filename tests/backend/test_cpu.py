@@ -6,7 +6,7 @@ import pytest
 
 from minicnn import config
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import conv, parallel
+from minicnn.backend.cpu import conv, norm, parallel, pieces, pool
 from minicnn.backend.reference import Backend
 from tests.checks import assert_close
 
@@ -33,7 +33,10 @@ SHAPES = [  # x, (KH, KW, F), window
 def small_pieces(monkeypatch):
     """Cuts even these shapes into many pieces."""
     monkeypatch.setattr(conv, "TILE_BYTES", 1 << 12)
-    monkeypatch.setattr(parallel, "PIECE_BYTES", 1 << 10)
+    monkeypatch.setattr(norm, "PIECE", 1 << 7)
+    monkeypatch.setattr(norm, "WIDE", 24)
+    monkeypatch.setattr(pieces, "PIECE", 1 << 6)
+    monkeypatch.setattr(pool, "BAND", 1 << 6)
     monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)
     monkeypatch.setattr("minicnn.backend.cpu.BLOCK", 16)
 
@@ -63,18 +66,23 @@ def test_epilogue(small_pieces, rng):
     assert_close(REFERENCE.epilogue(plain, **whole), np.maximum((plain + bias) * scale + shift + residual, 0), 1e-12)
 
 
-@pytest.mark.parametrize("window", [Window((2, 2)), Window((2, 1), "same"), Window((3, 3), ((1, 0), (0, 1)))])
-def test_pooling(small_pieces, rng, window):
-    x, size = rng.normal(size=(5, 8, 7, 3)), (3, 2)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("size", [(3, 2), (2, 2), (3, 3), (4, 2)])
+@pytest.mark.parametrize(
+    "window", [Window((2, 2)), Window((2, 1), "same"), Window((3, 3), ((1, 0), (0, 1))), Window(dilation=(2, 3))]
+)
+def test_pooling(small_pieces, rng, window, size, dtype):
+    x = rng.integers(-4, 3, size=(5, 8, 7, 3)).astype(dtype)  # ties
     y = REFERENCE.max_pool(x, size, window)
-    dy = rng.normal(size=y.shape)
+    dy = rng.normal(size=y.shape).astype(dtype)
     for got, expected in (
         (CPU.max_pool(x, size, window), y),
         (CPU.max_pool_grad(dy, x, y, size, window), REFERENCE.max_pool_grad(dy, x, y, size, window)),
         (CPU.avg_pool(x, size, window), REFERENCE.avg_pool(x, size, window)),
         (CPU.avg_pool_grad(dy, x.shape, size, window), REFERENCE.avg_pool_grad(dy, x.shape, size, window)),
     ):
-        assert (got == expected).all()
+        assert got.dtype == expected.dtype
+        assert_close(got, expected, 1e-6 if dtype == "float32" else 1e-14)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])
@@ -87,12 +95,40 @@ def test_channels(small_pieces, rng, dtype, tolerance, scaled):
     for got, expected in zip(CPU.channel_moments(x), (mean, variance), strict=True):
         assert_close(got, expected, tolerance)
     assert_close(CPU.channel_sum(x), REFERENCE.channel_sum(x), tolerance)
-    arguments = mean, variance, gamma, beta, 1e-3
-    assert_close(CPU.batch_norm(x, *arguments), REFERENCE.batch_norm(x, *arguments), tolerance)
-    arguments = dy, x, mean, variance, gamma, 1e-3
-    for got, expected in zip(CPU.batch_norm_grad(*arguments), REFERENCE.batch_norm_grad(*arguments), strict=True):
+    residual = rng.normal(size=x.shape).astype(dtype)
+    for behind in ({}, {"relu": True}, {"residual": residual}, {"residual": residual, "relu": True}):
+        got, expected = (b.batch_norm(x, mean, variance, gamma, beta, 1e-3, **behind) for b in (CPU, REFERENCE))
+        assert_close(got, expected, tolerance)
+    arguments = x, mean, variance, gamma, 1e-3
+    compare(CPU.batch_norm_grad(dy, *arguments), REFERENCE.batch_norm_grad(dy, *arguments), tolerance)
+    y = np.maximum(residual, 0)
+    for added in (False, True):
+        got, expected = (b.batch_norm_relu_grad(dy, y, *arguments, residual=added) for b in (CPU, REFERENCE))
+        assert (got[3] is None) == (expected[3] is None) == (not added)
+        compare(got[: 3 + added], expected[: 3 + added], tolerance)
+
+
+def compare(several, others, tolerance):
+    for got, expected in zip(several, others, strict=True):
         assert got.dtype == expected.dtype
         assert_close(got, expected, tolerance)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1000.0])
+def test_moments_of_numbers_far_from_zero(rng, mean):
+    x = (rng.normal(size=(8, 32, 31, 16)) + mean).astype("float32")
+    got_mean, got_variance = CPU.channel_moments(x)
+    assert_close(got_mean, x.mean(axis=(0, 1, 2), dtype="float64"), 1e-6)
+    assert_close(got_variance, x.astype("float64").var(axis=(0, 1, 2)), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_elementwise(small_pieces, rng, dtype):
+    a, b = rng.normal(size=(2, 5, 7, 3)).astype(dtype)[:, :, ::2], rng.normal(size=(2, 5, 4, 3)).astype(dtype)
+    for kernel, arguments in (("relu", (a,)), ("relu_grad", (b, a)), ("add", (a, b)), ("add", (a, b, True))):
+        got, expected = (getattr(backend, kernel)(*arguments) for backend in (CPU, REFERENCE))
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize(("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64)])
@@ -102,7 +138,9 @@ def test_matmul(small_pieces, rng, m, k, n):
     assert_close(CPU.matmul(b.T, a.T), b.T @ a.T, 1e-13)
 
 
-def test_same_bits_on_any_number_of_threads(rng, monkeypatch):
+@pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4"])
+def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
+    monkeypatch.setattr(config.config, "conv", algorithm)
     x = rng.normal(size=(4, 30, 29, 16)).astype("float32")
     w = rng.normal(size=(3, 3, 16, 24)).astype("float32")
     window = Window((1, 1), "same")
@@ -110,11 +148,15 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch):
     def everything():
         y = CPU.conv2d(x, w, window)
         moments = CPU.channel_moments(y)
-        dy = CPU.batch_norm_grad(y, y * y, *moments, None, 1e-3)[0]
+        z = CPU.batch_norm(y, *moments, None, None, 1e-3, residual=y, relu=True)
+        dy, _, _, dz = CPU.batch_norm_relu_grad(y, z, y, *moments, None, 1e-3, residual=True)
+        pooled = CPU.max_pool(y, (3, 3), Window((2, 2), "same"))
         return (
-            y, *moments, dy, CPU.conv2d_input_grad(dy, w, x.shape, window), CPU.conv2d_weight_grad(x, dy, w.shape,
-            window),
-            CPU.matmul(y.reshape(-1, 24).T, dy.reshape(-1, 24)), CPU.max_pool(y, (3, 3), Window((2, 2), "same")),
+            y, *moments, z, dy, dz, CPU.batch_norm_grad(y, z, *moments, None, 1e-3)[0], CPU.relu(y),
+            CPU.relu_grad(dy, z), CPU.add(y, z), CPU.channel_sum(y), CPU.conv2d_input_grad(dy, w, x.shape, window),
+            CPU.conv2d_weight_grad(x, dy, w.shape, window), CPU.matmul(y.reshape(-1, 24).T, dy.reshape(-1, 24)),
+            pooled, CPU.max_pool_grad(pooled, y, pooled, (3, 3), Window((2, 2), "same")),
+            CPU.avg_pool(y, (3, 3), window), CPU.avg_pool_grad(y, y.shape, (3, 3), window),
         )  # fmt: skip
 
     results = []

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, norm, winograd
+from minicnn.backend.cpu import conv, norm, pieces, pool, winograd
 from minicnn.backend.cpu.choice import tile_size
-from minicnn.backend.cpu.parallel import run, spans
+from minicnn.backend.cpu.parallel import run, spans, workers
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
+PART_BYTES = 1 << 24
 BLOCK = 1 << 16  # multiplications times 64 of a piece of a matrix product
 
 
@@ -50,6 +51,20 @@ class CpuBackend(Backend):
 
     def __init__(self):
         super().__init__(np)
+
+    # A batch in parts ----------------------------------------------------------------------------------------------
+
+    def sub_batches(self, count, bytes_of_an_image):
+        """Parts of 4 to 16 images, about PART_BYTES in their largest layer: as many as a GEMM needs to be quick."""
+        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), 4), 16)
+        return spans(count, -(-count // -(-count // size))) if count else [slice(0, 0)]
+
+    def spread(self, work, pieces):
+        """A piece for each worker at a time; what is left over, one by one, with all workers on each."""
+        together = len(pieces) - len(pieces) % workers()
+        run(work, pieces[:together])
+        for piece in pieces[together:]:
+            work(piece)
 
     # Matrix products -----------------------------------------------------------------------------------------------
 
@@ -113,24 +128,20 @@ class CpuBackend(Backend):
     # Pooling: images have nothing to do with each other --------------------------------------------------------------
 
     def max_pool(self, x, size, window):
-        """As the reference, some images at a time."""
-        return self.by_images(super().max_pool, x.shape[0], x.size, (x,), size, window)
+        """As the reference, rows first, then columns."""
+        return pool.max_pool(x, size, window)
 
     def max_pool_grad(self, dy, x, y, size, window):
-        """As the reference, some images at a time."""
-        return self.by_images(super().max_pool_grad, x.shape[0], x.size, (dy, x, y), size, window)
+        """As the reference, to the first row first, then to its first cell."""
+        return pool.max_pool_grad(dy, x, y, size, window)
 
     def avg_pool(self, x, size, window):
-        """As the reference, some images at a time."""
-        return self.by_images(super().avg_pool, x.shape[0], x.size, (x,), size, window)
+        """As the reference, rows first, then columns."""
+        return pool.avg_pool(x, size, window, self.real_cells(x.shape, size, window, x.dtype))
 
     def avg_pool_grad(self, dy, x_shape, size, window):
-        """As the reference, some images at a time."""
-
-        def some(part):
-            return Backend.avg_pool_grad(self, part, (part.shape[0], *x_shape[1:]), size, window)
-
-        return self.by_images(some, x_shape[0], int(np.prod(x_shape)), (dy,))
+        """As the reference, columns first, then rows."""
+        return pool.avg_pool_grad(dy, x_shape, size, window, self.real_cells(x_shape, size, window, dy.dtype))
 
     def by_images(self, kernel, count, size, arrays, *arguments):
         """kernel(arrays of some images, *arguments) on pieces of the batch, put together again."""
@@ -155,17 +166,37 @@ class CpuBackend(Backend):
         """As the reference, in pieces."""
         return super().channel_moments(x) if x.size < SMALL else norm.channel_moments(x)
 
-    def batch_norm(self, x, mean, variance, gamma, beta, epsilon):
-        """As the reference, as one scale and one shift for each channel."""
+    def batch_norm(self, x, mean, variance, gamma, beta, epsilon, residual=None, relu=False):
+        """As the reference, as one scale and one shift for each channel, in one sweep."""
         if x.size < SMALL:
-            return super().batch_norm(x, mean, variance, gamma, beta, epsilon)
+            return super().batch_norm(x, mean, variance, gamma, beta, epsilon, residual, relu)
         scale = 1 / np.sqrt(variance + x.dtype.type(epsilon))
         scale = scale if gamma is None else scale * gamma
         shift = -mean * scale
-        return norm.scale_shift(x, scale, shift if beta is None else shift + beta)
+        return norm.batch_norm(x, scale, shift if beta is None else shift + beta, residual, relu)
 
     def batch_norm_grad(self, dy, x, mean, variance, gamma, epsilon):
-        """As the reference, in two passes."""
+        """As the reference, in two sweeps."""
         if x.size < SMALL:
             return super().batch_norm_grad(dy, x, mean, variance, gamma, epsilon)
-        return norm.batch_norm_grad(dy, x, mean, variance, gamma, epsilon)
+        return norm.batch_norm_grad(dy, x, mean, variance, gamma, epsilon)[:3]
+
+    def batch_norm_relu_grad(self, dy, y, x, mean, variance, gamma, epsilon, residual=False):
+        """As the reference, in two sweeps."""
+        if x.size < SMALL:
+            return super().batch_norm_relu_grad(dy, y, x, mean, variance, gamma, epsilon, residual)
+        return norm.batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y, residual)
+
+    # Elementwise -----------------------------------------------------------------------------------------------------
+
+    def relu(self, x):
+        """As the reference, in pieces."""
+        return pieces.relu(x) if x.size >= SMALL else super().relu(x)
+
+    def relu_grad(self, dy, y):
+        """As the reference, in pieces."""
+        return pieces.relu_grad(dy, y) if y.size >= SMALL else super().relu_grad(dy, y)
+
+    def add(self, a, b, relu=False):
+        """As the reference, in one sweep."""
+        return pieces.add(a, b, relu) if a.size >= SMALL else super().add(a, b, relu)

@@ -15,8 +15,6 @@ import numpy as np
 
 from minicnn.config import config
 
-PIECE_BYTES = 1 << 18  # what a core keeps in its own cache beside everything else
-
 
 class _Local(threading.local):
     def __init__(self):
@@ -81,11 +79,6 @@ def spans(length: int, step: int) -> list[slice]:
     """0 .. length in pieces of `step`; the last one may be shorter."""
     step = max(step, 1)
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
-
-
-def row_spans(x: np.ndarray) -> list[slice]:
-    """The rows of a matrix in pieces of about PIECE_BYTES."""
-    return spans(x.shape[0], PIECE_BYTES // max(x.shape[1] * x.itemsize, 1))
 
 
 @lru_cache
