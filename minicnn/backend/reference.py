@@ -5,6 +5,7 @@ Written with `self.xp`, so that it runs on NumPy and on CuPy alike. Layouts: ima
 (KH, KW, C/groups, F). Sums over many rows are taken in float64: in float32 they lose digits beyond about 100,000.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from minicnn.backend.window import Window
@@ -24,6 +25,10 @@ class Backend:
     def asarray(self, array, dtype=None) -> Array:
         """`array` (a list, a NumPy array, ...) as an array of this backend."""
         return self.xp.asarray(array, dtype=dtype)
+
+    def working(self) -> AbstractContextManager:
+        """To be held around a whole step: what the device keeps ready, or quiet, as long as it lasts."""
+        return nullcontext()
 
     def matmul(self, a, b):
         """a @ b.  a: (..., M, K)   b: (K, N) or (..., K, N)"""

@@ -176,3 +176,12 @@ def test_an_error_in_a_piece_reaches_the_caller():
     with pytest.raises(ValueError, match="piece 3"):
         parallel.run(work, range(8))
     parallel.run(lambda piece: None, range(8))  # and the pool goes on
+
+
+def test_blas_is_held_at_one_thread_and_let_go():
+    threads = [library.num_threads for library in parallel._blas.libraries()]
+    seen = []
+    with CPU.working():
+        parallel.run(lambda _: seen.append([library.num_threads for library in parallel._blas.libraries()]), range(3))
+    assert seen == [[1] * len(threads)] * 3
+    assert [library.num_threads for library in parallel._blas.libraries()] == threads

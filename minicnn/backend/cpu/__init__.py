@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn.backend.cpu import conv, norm, pieces, pool, winograd
 from minicnn.backend.cpu.choice import tile_size
-from minicnn.backend.cpu.parallel import run, spans, workers
+from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
@@ -65,6 +65,10 @@ class CpuBackend(Backend):
         run(work, pieces[:together])
         for piece in pieces[together:]:
             work(piece)
+
+    def working(self):
+        """NumPy's BLAS on one thread: the workers are ours."""
+        return one_blas_thread()
 
     # Matrix products -----------------------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ shape and never by the number of workers: a seed gives the same bits on 1, 2 or 
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +23,24 @@ class _Local(threading.local):
         self.busy = False
 
 
+class _Blas:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = 0  # how many hold it at one thread
+        self.before: list[tuple[Any, int]] = []
+        self.found: list[Any] | None = None
+
+    def libraries(self) -> list[Any]:
+        """NumPy's BLAS, and any other that was there when it was first asked for."""
+        if self.found is None:
+            from threadpoolctl import ThreadpoolController
+
+            self.found = ThreadpoolController().select(user_api="blas").lib_controllers
+        return self.found
+
+
 _local = _Local()
+_blas = _Blas()
 
 
 def workers() -> int:
@@ -54,7 +72,7 @@ def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
             _local.busy = False
 
     count = min(workers(), len(pieces))
-    with _blas().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         helpers = [_pool(workers()).submit(drain) for _ in range(count - 1)]
         try:
             drain()
@@ -63,6 +81,31 @@ def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
     for error in errors:
         if error is not None:
             raise error
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """BLAS computes on the thread that calls it, as long as anyone is inside; then on as many as before (2 us).
+
+    Around a whole training step it also keeps OpenBLAS's threads asleep, which spin for a while after each product and
+    would take the cores from ours.
+    """
+    with _blas.lock:
+        _blas.inside += 1
+        if _blas.inside == 1:
+            _blas.before = [(library, library.num_threads) for library in _blas.libraries()]
+            for library, count in _blas.before:
+                if count != 1:
+                    library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _blas.lock:
+            _blas.inside -= 1
+            if not _blas.inside:
+                for library, count in _blas.before:
+                    if count != 1:
+                        library.set_num_threads(count)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -79,13 +122,6 @@ def spans(length: int, step: int) -> list[slice]:
     """0 .. length in pieces of `step`; the last one may be shorter."""
     step = max(step, 1)
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
-
-
-@lru_cache
-def _blas():
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 @lru_cache

@@ -93,7 +93,9 @@ def weight_grad(x, dy, pads, m: int):
 
         run(transform, group)
         run(multiply, range(squared))
-    return np.matmul(p.kernel_gradient, sums.reshape(squared, c * f)).reshape(3, 3, c, f)
+    dw, sums = np.empty((9, c * f), dtype), sums.reshape(squared, c * f)
+    run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(c * f, COLUMNS))
+    return dw.reshape(3, 3, c, f)
 
 
 def blocks(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, slice]]:
