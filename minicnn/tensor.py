@@ -39,6 +39,11 @@ class no_grad:
         _state.recording = self.before
 
 
+def recording() -> bool:
+    """Whether ops are put on the tape: not inside of `with no_grad()`."""
+    return _state.recording
+
+
 class scope:
     """`with scope("conv2d", 0):` notes on the tape which layer, in which of its calls, runs the ops inside; nests as
     a path."""

@@ -119,7 +119,7 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._wants = frozenset(inspect.signature(cls.call).parameters) & {"training", "key"}
+        cls._wants = frozenset(inspect.signature(cls.call).parameters) & {"training", "key", "plan"}
 
     def __init__(self, name: str | None = None, trainable: bool = True, dtype: str | None = None, **unknown):
         kind = type(self).__name__
@@ -281,9 +281,13 @@ class Layer:
             if wrong:
                 raise TypeError(f"{self.name}: symbols and {', '.join(wrong)} in one call; put constants into a Lambda")
             return self._connect(items, many, training)
-        tensors = [self.to_tensor(x) for x in items]
+        return self._call_on_numbers(inputs, training)
+
+    def _call_on_numbers(self, inputs: Any, training: bool | None, **extras: Any) -> Any:
+        many = isinstance(inputs, list | tuple)
+        tensors = [self.to_tensor(x) for x in inputs] if many else self.to_tensor(inputs)
         training = _caller.training if training is None else bool(training)
-        return self.compute(tensors if many else tensors[0], training, self._key_of_a_call())
+        return self.compute(tensors, training, self._key_of_a_call(), **extras)
 
     def _key_of_a_call(self) -> tuple:
         """Inside another layer its key and the place of this call in it; else the name, and the calls so far."""
@@ -293,11 +297,14 @@ class Layer:
         self._eager_calls += 1
         return "eager", self.name, self._eager_calls
 
-    def compute(self, inputs: Any, training: bool, key: tuple = (), call: int = 0) -> Any:
-        """`call` on tensors, its ops noted under this layer's name. key: what random numbers depend on."""
+    def compute(self, inputs: Any, training: bool, key: tuple = (), call: int = 0, plan: bool = False) -> Any:
+        """`call` on tensors, its ops noted under this layer's name.
+
+        key: what random numbers depend on.   plan: for a model, as in its __call__
+        """
         with self.named_errors(), scope(self.name, call), _running(key, training):
             self.ensure_built(shapes_of(inputs))
-            extras: dict[str, Any] = {"training": training, "key": key}
+            extras: dict[str, Any] = {"training": training, "key": key, "plan": plan}
             y = self.call(inputs, **{name: extras[name] for name in self._wants})
             passed_on = inputs if isinstance(inputs, list) else [inputs]
             if any(y is x for x in passed_on):
@@ -363,7 +370,7 @@ class Layer:
         shapes = shape if many else [shape]
         stand_ins = [fill(s) for s in shapes]
         with no_grad(), _running(("stand-in",), False):
-            extras: dict[str, Any] = {"training": False, "key": ("stand-in",)}
+            extras: dict[str, Any] = {"training": False, "key": ("stand-in",), "plan": False}
             y = self.call(stand_ins if many else stand_ins[0], **{name: extras[name] for name in self._wants})
         return [clear(t.shape) for t in y] if isinstance(y, list | tuple) else clear(y.shape)
 

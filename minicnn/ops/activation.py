@@ -7,12 +7,11 @@ class ReLU(Op):
     """y = max(x, 0); the gradient at 0 is 0, as in TensorFlow."""
 
     def forward(self, x):
-        y = self.backend.relu(x)
-        self.positive = y > 0
-        return y
+        self.y = self.backend.relu(x)  # its sign is the mask
+        return self.y
 
     def backward(self, dy):
-        return (dy * self.positive,)
+        return (self.backend.relu_grad(dy, self.y),)
 
 
 class Sigmoid(Op):

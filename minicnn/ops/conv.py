@@ -17,11 +17,15 @@ class Conv2D(Op):
         self.window = window or Window()
 
     def forward(self, x, w, b=None):
+        self.remember(x, w)
+        return self.backend.conv2d(x, w, self.window, bias=b)
+
+    def remember(self, x, w):
+        """Keeps what the backward pass needs: x for the kernel's gradient, the kernel for that of x."""
         self.check(x, w)
         self.x_shape, self.w_shape = x.shape, w.shape
         self.x = x if self.needs[1] else None
         self.w = w if self.needs[0] else None
-        return self.backend.conv2d(x, w, self.window, bias=b)
 
     def backward(self, dy):
         backend, window = self.backend, self.window

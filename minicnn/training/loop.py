@@ -1,6 +1,6 @@
 """The loop: fit, evaluate and predict, and a step of each. `Model` calls these with itself as the first argument.
 
-A model here is anything with: `model(x, training=...)` giving a Tensor or a list of them, `weights`,
+A model here is anything with: `model(x, training=..., plan=...)` giving a Tensor or a list of them, `weights`,
 `trainable_weights`, `regularization()`, `backend`, `compiled`, `step`, `stop_training`; for dicts of inputs, `inputs`.
 """
 
@@ -31,13 +31,16 @@ def fit(
     validation_data: Any = None,
     shuffle: bool = True,
     initial_epoch: int = 0,
+    plan: bool = True,
 ) -> History:
     """Trains for the epochs from `initial_epoch` to `epochs` and returns their History.
 
     x, y: arrays (N, ...), lists or dicts of them for several inputs or outputs, or x an iterable of batches (x, y),
     begun anew each epoch. The order of the samples depends on the seed and the epoch alone, so a run that goes on at
     epoch 5 sees what it would have seen. validation_data: a pair (x, y) or an iterable of batches. verbose: "auto" or 1
-    shows progress, 2 a line an epoch, 0 nothing. A loss that is not finite does not stop it: see TerminateOnNaN.
+    shows progress, 2 a line an epoch, 0 nothing. plan: whether layers run at once where they can
+    (`minicnn.model.plan`), here and in the functions below; the numbers are the same within rounding. A loss that is
+    not finite does not stop it: see TerminateOnNaN.
     Raises ValueError where the model is not compiled or the data do not fit.
     """
     compiled = _compiled(model, "fit")
@@ -51,9 +54,10 @@ def fit(
         run.hook("on_train_begin")
         for epoch in range(initial_epoch, epochs):
             run.hook("on_epoch_begin", epoch)
-            logs = _train_epoch(model, compiled, data.epoch(_order(data, shuffle, epoch)), run)
+            logs = _train_epoch(model, compiled, data.epoch(_order(data, shuffle, epoch)), run, plan)
             if validation is not None:
-                logs |= {f"val_{name}": value for name, value in _evaluate(model, compiled, validation, run).items()}
+                found = _evaluate(model, compiled, validation, run, plan)
+                logs |= {f"val_{name}": value for name, value in found.items()}
             run.hook("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
@@ -69,21 +73,27 @@ def evaluate(
     verbose: Verbose = "auto",
     callbacks: Any = None,
     return_dict: bool = False,
+    plan: bool = True,
 ) -> float | list[float] | dict[str, float]:
     """The loss and the metrics over all samples: the loss alone, a list where there are metrics, or a dict by name.
 
-    Data as in `fit`. Raises ValueError where the model is not compiled or the data do not fit.
+    Data and plan as in `fit`. Raises ValueError where the model is not compiled or the data do not fit.
     """
     compiled = _compiled(model, "evaluate")
     data = batches(x, y, batch_size)
     run = _callbacks(model, data, callbacks, verbose)
     with run:
-        logs = _evaluate(model, compiled, data, run)
+        logs = _evaluate(model, compiled, data, run, plan)
     return logs if return_dict else _flat(logs)
 
 
 def predict(
-    model: Any, x: Any, batch_size: int | None = 32, verbose: Verbose = "auto", callbacks: Any = None
+    model: Any,
+    x: Any,
+    batch_size: int | None = 32,
+    verbose: Verbose = "auto",
+    callbacks: Any = None,
+    plan: bool = True,
 ) -> np.ndarray | list[np.ndarray]:
     """The outputs for all samples as NumPy arrays: one, or a list where the model has several outputs.
 
@@ -97,7 +107,7 @@ def predict(
         run.hook("on_predict_begin")
         for step, (part, _) in enumerate(data.epoch()):
             run.hook("on_predict_batch_begin", step)
-            outputs = predict_on_batch(model, part)
+            outputs = predict_on_batch(model, part, plan)
             found.append(outputs if isinstance(outputs, list) else [outputs])
             run.hook("on_predict_batch_end", step, {"outputs": outputs})
         run.hook("on_predict_end")
@@ -108,34 +118,34 @@ def predict(
 # One batch -----------------------------------------------------------------------------------------------------------
 
 
-def train_on_batch(model: Any, x: Structure, y: Structure, return_dict: bool = False) -> Any:
+def train_on_batch(model: Any, x: Structure, y: Structure, return_dict: bool = False, plan: bool = True) -> Any:
     """One step on one batch; the loss and metrics of that batch alone, in the forms of `evaluate`."""
     compiled = _compiled(model, "train_on_batch")
     compiled.reset()
     for part, labels in Arrays(x, y, _LARGE).epoch():
-        train_step(model, compiled, part, labels)
+        train_step(model, compiled, part, labels, plan)
     return compiled.results() if return_dict else _flat(compiled.results())
 
 
-def test_on_batch(model: Any, x: Structure, y: Structure, return_dict: bool = False) -> Any:
+def test_on_batch(model: Any, x: Structure, y: Structure, return_dict: bool = False, plan: bool = True) -> Any:
     """The loss and metrics of one batch, in the forms of `evaluate`; nothing is trained."""
     compiled = _compiled(model, "test_on_batch")
     compiled.reset()
     for part, labels in Arrays(x, y, _LARGE).epoch():
-        test_step(model, compiled, part, labels)
+        test_step(model, compiled, part, labels, plan)
     return compiled.results() if return_dict else _flat(compiled.results())
 
 
-def predict_on_batch(model: Any, x: Structure) -> np.ndarray | list[np.ndarray]:
+def predict_on_batch(model: Any, x: Structure, plan: bool = True) -> np.ndarray | list[np.ndarray]:
     """The outputs for one batch, as NumPy arrays."""
     with no_grad():
-        outputs = model(_inputs(model, x), training=False)
+        outputs = model(_inputs(model, x), training=False, plan=plan)
     return [to_numpy(o.data) for o in outputs] if isinstance(outputs, list | tuple) else to_numpy(outputs.data)
 
 
-def train_step(model: Any, compiled: Compiled, x: Structure, y: Structure) -> None:
+def train_step(model: Any, compiled: Compiled, x: Structure, y: Structure, plan: bool = True) -> None:
     """Forward, backward, and a step of the optimizer; what it measured is gathered in `compiled`."""
-    y_pred = _listed(model(_inputs(model, x), training=True))
+    y_pred = _listed(model(_inputs(model, x), training=True, plan=plan))
     y = compiled.targets(y)
     total, parts = compiled.loss(y, y_pred, model.regularization())
     for weight in model.trainable_weights:
@@ -146,10 +156,10 @@ def train_step(model: Any, compiled: Compiled, x: Structure, y: Structure) -> No
     compiled.update(y, y_pred, total, parts)
 
 
-def test_step(model: Any, compiled: Compiled, x: Structure, y: Structure) -> None:
+def test_step(model: Any, compiled: Compiled, x: Structure, y: Structure, plan: bool = True) -> None:
     """Forward without a tape; what it measured is gathered in `compiled`."""
     with no_grad():
-        y_pred = _listed(model(_inputs(model, x), training=False))
+        y_pred = _listed(model(_inputs(model, x), training=False, plan=plan))
         y = compiled.targets(y)
         total, parts = compiled.loss(y, y_pred, model.regularization())
         compiled.update(y, y_pred, total, parts)
@@ -160,23 +170,23 @@ def test_step(model: Any, compiled: Compiled, x: Structure, y: Structure) -> Non
 _LARGE = 2**62  # a batch size that holds any array in one batch
 
 
-def _train_epoch(model: Any, compiled: Compiled, epoch: Iterator, run: CallbackList) -> dict[str, float]:
+def _train_epoch(model: Any, compiled: Compiled, epoch: Iterator, run: CallbackList, plan: bool) -> dict[str, float]:
     compiled.reset()
     for step, (x, y) in enumerate(epoch):
         run.hook("on_train_batch_begin", step)
-        train_step(model, compiled, x, y)
+        train_step(model, compiled, x, y, plan)
         run.hook("on_train_batch_end", step, LazyLogs(compiled.results))
         if model.stop_training:
             break
     return compiled.results()
 
 
-def _evaluate(model: Any, compiled: Compiled, data: Arrays | Stream, run: CallbackList) -> dict[str, float]:
+def _evaluate(model: Any, compiled: Compiled, data: Arrays | Stream, run: CallbackList, plan: bool) -> dict[str, float]:
     compiled.reset()
     run.hook("on_test_begin")
     for step, (x, y) in enumerate(data.epoch()):
         run.hook("on_test_batch_begin", step)
-        test_step(model, compiled, x, y)
+        test_step(model, compiled, x, y, plan)
         run.hook("on_test_batch_end", step, LazyLogs(compiled.results))
     logs = compiled.results()
     run.hook("on_test_end", logs)

@@ -24,7 +24,13 @@ def inference(xp, dtype):
     return ops.BatchNormInference(xp.full(6, 0.3, dtype), xp.full(6, 1.7, dtype), 1e-3)
 
 
+def with_moments(xp, dtype):
+    return ops.BatchNormAct(1e-3, scale=0.5, moments=(xp.full(6, 0.3, dtype), xp.full(6, 1.7, dtype)))
+
+
 PAIR = normal((3, 4), (3, 4))
+CONV = normal(IMAGES, (3, 2, 6, 3), (3,), (2, 3, 4, 3))
+NORM = normal(IMAGES, (6,), (6,), IMAGES)
 # name: (how to make the op, how to make its inputs)
 CASES = {
     "Add": (lambda xp, dtype: ops.Add(), PAIR),
@@ -62,6 +68,15 @@ CASES = {
     "Conv2D": (lambda xp, dtype: ops.Conv2D(Window((2, 1), "same")), normal(IMAGES, (3, 2, 6, 3), (3,))),
     "Conv2D, 1x1": (lambda xp, dtype: ops.Conv2D(Window()), normal(IMAGES, (1, 1, 6, 3))),
     "Conv2D, depthwise": (lambda xp, dtype: ops.Conv2D(Window(groups=6)), normal(IMAGES, (3, 2, 1, 12), (12,))),
+    "Conv2DAct": (lambda xp, dtype: ops.Conv2DAct(Window((2, 1), "same")), CONV),
+    "Conv2DAct, no ReLU": (lambda xp, dtype: ops.Conv2DAct(Window((2, 1), "same"), relu=False), CONV),
+    "DenseReLU": (lambda xp, dtype: ops.DenseReLU(), normal((3, 4), (4, 5), (5,))),
+    "AddReLU": (lambda xp, dtype: ops.AddReLU(), PAIR),
+    "AddReLU, scaled": (lambda xp, dtype: ops.AddReLU(0.3), PAIR),
+    "BatchNormAct": (lambda xp, dtype: ops.BatchNormAct(1e-3), NORM),
+    "BatchNormAct, no ReLU": (lambda xp, dtype: ops.BatchNormAct(1e-3, relu=False), NORM),
+    "BatchNormAct, scaled": (lambda xp, dtype: ops.BatchNormAct(1e-3, scale=0.5), NORM),
+    "BatchNormAct, given moments": (with_moments, NORM),
     "MaxPool2D": (lambda xp, dtype: ops.MaxPool2D((3, 2), Window((2, 1), "same")), normal(IMAGES)),
     "AvgPool2D": (lambda xp, dtype: ops.AvgPool2D((3, 2), Window((2, 1), "same")), normal(IMAGES)),
     "BatchNorm": (lambda xp, dtype: ops.BatchNorm(1e-3), normal(IMAGES, (6,), (6,))),
@@ -72,6 +87,7 @@ CASES = {
 }
 # Gradients that cost a product or more, and are not made for an input that has no use for them.
 FRUGAL = ["Multiply", "Divide", "MatMul", "Concatenate", "Conv2D", "Conv2D, 1x1", "Conv2D, depthwise"]
+FRUGAL += ["Conv2DAct", "DenseReLU"]
 
 
 @pytest.fixture(params=CASES)
@@ -195,3 +211,9 @@ def test_unbroadcast(xp, rng, shape, result):
     actual = ops.unbroadcast(xp.asarray(gradient), result)
     assert actual.shape == result
     np.testing.assert_allclose(to_numpy(actual), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape, wanted", [((3,), (2, 3)), ((2, 3), (2, 4)), ((5, 2, 1), (2, 3))], ids=str)
+def test_unbroadcast_refuses_other_shapes(xp, shape, wanted):
+    with pytest.raises(ValueError, match="cannot be that of an input of shape"):
+        ops.unbroadcast(xp.ones(shape), wanted)

@@ -98,7 +98,7 @@ def test_predict_records_no_tape():
     outputs = []
 
     class Spy(Linear):
-        def __call__(self, x, training=False):
+        def __call__(self, x, training=False, plan=False):
             outputs.append(super().__call__(x, training))
             return outputs[-1]
 

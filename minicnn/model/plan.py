@@ -1,0 +1,265 @@
+"""The plan: what of a model's graph runs at once.
+
+A batch norm, the sum behind it and the ReLU behind that touch every number three times; at once, once. So the nodes
+are grouped into steps, found from their ends: a ReLU, before it perhaps a sum, before that perhaps a convolution or a
+batch norm. In a pass without a tape a batch norm goes into the kernel of the convolution before it (`derived.py`). A
+node joins those behind it only where nothing else reads its output. All other nodes are steps of their own, and all of
+them are where a tap wants to see them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicnn import functions, layers, ops
+from minicnn.layers import activations
+from minicnn.layers.base import Node, Operation, Symbol
+from minicnn.model.derived import Derived
+from minicnn.tensor import Tensor, apply, scope
+
+
+@dataclass
+class Pass:
+    """What a run of the steps has in common. positions: of the nodes, for the keys of what is random."""
+
+    training: bool
+    key: tuple
+    planned: bool
+    positions: dict[Node, int]
+    derived: Derived
+
+    def mode(self, node: Node) -> bool:
+        """Whether the node trains."""
+        return self.training if node.training is None else node.training
+
+
+@dataclass
+class Step:
+    """Nodes that run at once: [a convolution or a dense layer], [a batch norm], [a sum], [ReLU]; or any single node.
+
+    nodes: in their order; the last one gives the output.   parents: what is read, the sum's other side last
+    """
+
+    nodes: list[Node]
+    parents: list[Symbol]
+    head: Node | None = None
+    norm: Node | None = None
+    total: Node | None = None
+    scale: float = 1.0  # of the branch, in the sum
+    relu: bool = False
+    folded: bool = False  # whether the batch norm goes into the kernel
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The symbols that it gives."""
+        return self.nodes[-1].outputs
+
+    def run(self, given: list[Tensor], context: Pass) -> list[Tensor]:
+        """The outputs for what the parents gave."""
+        if self.head is None and self.norm is None and not (self.total and self.relu):
+            return alone(self.nodes[0], given, context)
+        last = self.nodes[-1]
+        with self.nodes[0].layer.named_errors():
+            fits = self.fits(given)
+        if not fits:
+            return self.one_by_one(given, context)
+        with self.nodes[0].layer.named_errors(), scope(last.layer.name, last.call):
+            if self.head is not None:
+                y = self.run_head(self.head.layer, *given, derived=context.derived)
+            elif self.norm is not None:
+                y = self.run_norm(self.norm.layer, *given, training=context.mode(self.norm))
+            else:
+                y = apply(ops.AddReLU(self.scale), *given)
+        return [y]
+
+    def fits(self, given: list[Tensor]) -> bool:
+        """Whether shapes and types are those of a plain group: nothing is broadcast, nothing takes a wider type."""
+        layer, shape = self.nodes[0].layer, given[0].shape
+        if self.head is not None or self.norm is not None:
+            shape = layer.output_shape(shape)
+        types = {x.dtype for x in given} | {w.dtype for n in self.nodes for w in n.layer.own_weights}
+        return len(types) == 1 and all(x.shape == shape for x in given[1:])
+
+    def one_by_one(self, given: list[Tensor], context: Pass) -> list[Tensor]:
+        """The nodes of the group, each on its own."""
+        values = {id(s): x for s, x in zip(self.parents, given, strict=True)}
+        y: list[Tensor] = []
+        for node in self.nodes:
+            y = alone(node, [values[id(p)] for p in node.parents], context)
+            values[id(node.outputs[0])] = y[0]
+        return y
+
+    def run_head(self, layer: Any, x: Tensor, residual: Tensor | None = None, *, derived: Derived) -> Tensor:
+        """A convolution or a dense layer with what follows on each tile."""
+        if type(layer) is layers.Dense:
+            return apply(ops.DenseReLU(), x, layer.kernel, layer.bias)
+        kernel, bias, prepared, window = layer.kernel, layer.bias, None, layer.window(layer.groups)
+        if self.folded:
+            norm = None if self.norm is None else self.norm.layer
+            kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data)
+        return apply(ops.Conv2DAct(window, self.relu, prepared), x, kernel, bias, residual)
+
+    def run_norm(self, layer: Any, x: Tensor, residual: Tensor | None = None, *, training: bool) -> Tensor:
+        """A batch norm with what follows; moves the statistics as the layer does."""
+        batch = training and layer.trainable
+        moments = None if batch else (layer.moving_mean.data, layer.moving_variance.data)
+        op = ops.BatchNormAct(layer.epsilon, self.relu, self.scale, moments)
+        y = apply(op, x, layer.gamma, layer.beta, residual)
+        if batch:
+            layer.move(layer.moving_mean, op.mean)
+            layer.move(layer.moving_variance, op.variance)
+        return y
+
+
+def alone(node: Node, given: list[Tensor], context: Pass) -> list[Tensor]:
+    """The outputs of one node, run as a layer."""
+    extras = {"plan": True} if context.planned else {}
+    key = (*context.key, context.positions[node])
+    y = node.layer.compute(node.arrange(given), context.mode(node), key, node.call, **extras)
+    return list(y) if isinstance(y, list | tuple) else [y]
+
+
+def singles(nodes: Sequence[Node]) -> list[Step]:
+    """A step for every node: the unplanned run."""
+    return [Step([node], node.parents) for node in nodes]
+
+
+def grouped(nodes: Sequence[Node], outputs: Sequence[Symbol], training: bool, folding: bool) -> list[Step]:
+    """The steps of a model, each after those whose outputs it reads. folding: for a pass without a tape."""
+    grouping = Grouping(nodes, outputs, training, folding)
+    taken: set[Node] = set()
+    steps = []
+    for node in reversed(nodes):
+        if node not in taken:
+            steps.append(grouping.ending_at(node))
+            taken.update(steps[-1].nodes)
+    return steps[::-1]
+
+
+@dataclass
+class Grouping:
+    """Finds the groups of a graph."""
+
+    nodes: Sequence[Node]
+    results: Sequence[Symbol]
+    training: bool
+    folding: bool
+    uses: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.positions = {node: i for i, node in enumerate(self.nodes)}
+        self.uses = count_uses([p for node in self.nodes for p in node.parents] + list(self.results))
+
+    def ending_at(self, last: Node) -> Step:
+        """The largest group whose output is that of `last`."""
+        if (weighted := self.head(last)) is not None:
+            return weighted
+        step = Step([last], last.parents, relu=is_relu(last))
+        node = self.only(last.parents[0]) if step.relu else last
+        if node is None:
+            return step
+        scale = sum_scale(node)
+        possible = [self.chain(node, scale, i) for i in (0, 1)] if scale is not None else [self.chain(node)]
+        chains = [chain for chain in possible if chain is not None]
+        if chains:  # of two branches the later one: the other is there by then
+            found = max(chains, key=lambda chain: self.positions[chain.nodes[-1]])
+        elif scale is not None and step.relu:
+            found = Step([], node.parents, scale=scale)
+        else:
+            return step
+        if found.nodes == [last] and not found.folded:
+            return step
+        if scale is not None:
+            found.total = node
+            found.nodes.append(node)
+        if step.relu:
+            found.nodes.append(last)
+        found.relu = step.relu
+        return found
+
+    def head(self, node: Node) -> Step | None:
+        """A convolution or a dense layer that has its own ReLU, or, in a pass without a tape, any convolution."""
+        kind, activation = type(node.layer), getattr(node.layer, "activation", None)
+        relu = activation in RELUS
+        if (kind in HEADS and relu) or (kind is layers.Conv2D and self.folding and activation is activations.linear):
+            return Step([node], node.parents, node, relu=relu, folded=self.folding and kind is layers.Conv2D)
+        return None
+
+    def chain(self, node: Node, scale: float | None = None, side: int = 0) -> Step | None:
+        """A head, a batch norm, or both, whose result is side `side` of the sum `node`, or `node` itself."""
+        end: Node | None = node
+        if scale is not None:
+            end = self.only(node.parents[side])
+            if side == 0 and scale != 1:  # the scale is the second one's
+                return None
+        if end is None:
+            return None
+        rest = [] if scale is None else [node.parents[1 - side]]
+        norm = end if self.is_norm(end) else None
+        before = end
+        if norm is not None:
+            conv = self.only(norm.parents[0]) if self.folding and not self.in_batches(norm) else None
+            if conv is None or not is_bare(conv, layers.Conv2D):
+                return Step([norm], norm.parents + rest, norm=norm, scale=scale or 1.0)
+            before = conv
+        kinds = (layers.Conv2D,) if rest or norm else HEADS
+        if not is_bare(before, *kinds) or (scale not in (None, 1.0) and not self.folding):
+            return None
+        nodes = [before] if norm is None else [before, norm]
+        folded = self.folding and type(before.layer) is layers.Conv2D
+        return Step(nodes, before.parents + rest, before, norm, scale=scale or 1.0, folded=folded)
+
+    def only(self, symbol: Symbol) -> Node | None:
+        """The node that gives a symbol, where it gives it to one reader alone."""
+        node = symbol.node
+        alone = node in self.positions and len(node.outputs) == 1 and self.uses[id(symbol)] == 1
+        return node if alone else None
+
+    def is_norm(self, node: Node) -> bool:
+        """Whether it is a batch norm that may run later than where it stands: not one whose statistics others move."""
+        return type(node.layer) is layers.BatchNormalization and (
+            len(node.layer.calls) == 1 or not self.in_batches(node)
+        )
+
+    def in_batches(self, node: Node) -> bool:
+        """Whether a batch norm takes the moments of the batch."""
+        return (self.training if node.training is None else node.training) and node.layer.trainable
+
+
+HEADS = (layers.Conv2D, layers.Dense)
+RELUS = (activations.relu, functions.relu)
+
+
+def is_relu(node: Node) -> bool:
+    """Whether it computes max(x, 0)."""
+    layer = node.layer
+    if type(layer) is layers.Activation:
+        return layer.activation in RELUS
+    if type(layer) is layers.ReLU:
+        return layer.max_value is None and not layer.negative_slope
+    return type(layer) is Operation and type(layer.op) is ops.ReLU
+
+
+def is_bare(node: Node, *kinds: type) -> bool:
+    """Whether it is of one of these kinds, and without an activation."""
+    return type(node.layer) in kinds and node.layer.activation is activations.linear  # type: ignore[attr-defined]
+
+
+def sum_scale(node: Node) -> float | None:
+    """s where it computes x + s * r with x and r of one shape, else None."""
+    layer, parents = node.layer, node.parents
+    if len(parents) != 2 or parents[0].shape != parents[1].shape:
+        return None
+    if type(layer) is layers.Add or (type(layer) is Operation and type(layer.op) is ops.Add):
+        return 1.0
+    if type(layer) is layers.ScaledAdd:
+        return float(layer.scale)
+    return float(layer.op.scale) if type(layer) is Operation and type(layer.op) is ops.ScaledAdd else None
+
+
+def count_uses(symbols: Sequence[Symbol]) -> dict[int, int]:
+    """How many times each symbol is read."""
+    uses: dict[int, int] = {}
+    for symbol in symbols:
+        uses[id(symbol)] = uses.get(id(symbol), 0) + 1
+    return uses

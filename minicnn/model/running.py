@@ -1,0 +1,159 @@
+"""A model's steps, one after the other; without a tape in sub-batches, which the workers share."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from minicnn import layers, ops
+from minicnn.backend import backend_of
+from minicnn.layers import activations
+from minicnn.layers.base import InputLayer, Layer, Operation, Symbol
+from minicnn.model.plan import Pass, Step, count_uses, grouped, singles
+from minicnn.tensor import Tensor, no_grad, recording
+
+Values = dict[int, Tensor]
+
+
+def run(model: Any, values: Values, context: Pass, tap: Any = None) -> list[Tensor]:
+    """The outputs of a model for the inputs `values`, by the id of their symbols; `values` is used up."""
+    if not context.planned:
+        return through(singles(model.steps), values, model.outputs, context, tap)
+    folding = not (context.training or recording())
+    if not folding:
+        model.derived.clear()  # what was made for inference is out of date after this step
+    steps = grouped(model.steps, model.outputs, context.training, folding)
+    cut = place_to_cut(steps, model.outputs, context) if folding else 0
+    count = len(next(iter(values.values())).data)
+    if not cut or any(x.ndim == 0 or len(x.data) != count for x in values.values()):
+        return through(steps, values, model.outputs, context)
+    front, back = steps[:cut], steps[cut:]
+    between = crossing(front, back, model)
+    values.update(zip(map(id, between), in_parts(front, values, between, context), strict=True))
+    return through(back, values, model.outputs, context)
+
+
+def through(steps: Sequence[Step], values: Values, results: Sequence[Symbol], context: Pass, tap: Any = None) -> list:
+    """Runs the steps on `values` and returns the results, each output given away after its last use."""
+    uses = count_uses([p for step in steps for p in step.parents] + list(results))
+    for step in steps:
+        given = [values[id(p)] for p in step.parents]
+        for parent in step.parents:  # after its last use an output is kept by the tape, if there is one, and not by us
+            uses[id(parent)] -= 1
+            if not uses[id(parent)]:
+                del values[id(parent)]
+        outputs = step.run(given, context)
+        del given
+        if tap is not None:
+            outputs = tapped(tap, step, outputs)
+        values.update((id(s), y) for s, y in zip(step.outputs, outputs, strict=True) if id(s) in uses)
+    return [values[id(s)] for s in results]
+
+
+def tapped(tap: Any, step: Step, outputs: list[Tensor]) -> list[Tensor]:
+    """The outputs, or what the tap puts in their place."""
+    replacement = tap(step.nodes[0], outputs if len(step.outputs) > 1 else outputs[0])
+    if replacement is None:
+        return outputs
+    return list(replacement) if isinstance(replacement, list | tuple) else [replacement]
+
+
+# Sub-batches ---------------------------------------------------------------------------------------------------------
+
+
+def in_parts(steps: Sequence[Step], values: Values, results: Sequence[Symbol], context: Pass) -> list[Tensor]:
+    """`through`, some images at a time, the parts spread over the workers; their size depends on shapes alone."""
+    first = next(iter(values.values())).data
+    backend = backend_of(first)
+    parts = backend.sub_batches(len(first), largest(steps) * first.itemsize)
+    if len(parts) == 1:
+        return through(steps, values, results, context)
+    given, lock = dict(values), threading.Lock()
+    arrays: list = []
+    values.clear()
+
+    def work(part: slice) -> None:
+        with no_grad():
+            found = through(steps, {k: Tensor(x.data[part]) for k, x in given.items()}, results, context)
+        pieces = [piece for y in found for piece in (y.data, None if y.logits is None else y.logits.data)]
+        with lock:
+            if not arrays:
+                arrays.extend(whole(piece, len(first), backend.xp) for piece in pieces)
+        for array, piece in zip(arrays, pieces, strict=True):
+            if piece is not None:
+                array[part] = piece
+
+    backend.spread(work, parts)
+    return [with_logits(y, logits) for y, logits in zip(arrays[::2], arrays[1::2], strict=True)]
+
+
+def whole(piece: Any, count: int, xp: Any) -> Any:
+    """Room for a batch of what is there of some images."""
+    return None if piece is None else xp.empty((count, *piece.shape[1:]), piece.dtype)
+
+
+def with_logits(y: Any, logits: Any) -> Tensor:
+    """A tensor of probabilities that remembers what they were made from."""
+    tensor = Tensor(y)
+    tensor.logits = None if logits is None else Tensor(logits)
+    return tensor
+
+
+def largest(steps: Sequence[Step]) -> int:
+    """How many numbers the largest output of a step has, for one image; what is not known counts as 1."""
+    most = 1
+    for symbol in (s for step in steps for s in step.outputs):
+        size = 1
+        for n in symbol.shape[1:]:
+            size *= n or 1
+        most = max(most, size)
+    return most
+
+
+def place_to_cut(steps: Sequence[Step], outputs: Sequence[Symbol], context: Pass) -> int:
+    """How many steps run in sub-batches: up to where only vectors, (N, C), are left; 0 where images cannot be parted.
+
+    The dense layers at the end run on the whole batch: their weights are larger than their outputs.
+    """
+    alive = {id(s): s for s in outputs}
+    cut = len(steps)
+    for k in range(len(steps) - 1, -1, -1):
+        for symbol in steps[k].outputs:
+            alive.pop(id(symbol), None)
+        alive.update((id(s), s) for s in steps[k].parents)
+        if all(len(s.shape) <= 2 for s in alive.values()):
+            cut = k
+    return cut if all(apart(n.layer, context.mode(n)) for step in steps[:cut] for n in step.nodes) else 0
+
+
+def crossing(front: Sequence[Step], back: Sequence[Step], model: Any) -> list[Symbol]:
+    """What the steps before the cut hand on to those behind it, and to the model's outputs."""
+    made = {id(s) for step in back for s in step.outputs}
+    wanted = [p for step in back for p in step.parents] + list(model.outputs)
+    return list({id(s): s for s in wanted if id(s) not in made}.values())
+
+
+APART = {
+    layers.Add, layers.AveragePooling2D, layers.BatchNormalization, layers.Concatenate, layers.Conv2D,
+    layers.Cropping2D, layers.Dense, layers.DepthwiseConv2D, layers.Dropout, layers.Flatten,
+    layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, InputLayer, layers.LocalResponseNormalization,
+    layers.MaxPooling2D, layers.Multiply, layers.PadShortcut, layers.ReLU, layers.Reshape, layers.Scale,
+    layers.ScaledAdd, layers.SeparableConv2D, layers.Softmax, layers.Subsampling2D, layers.ZeroPadding2D,
+}  # fmt: skip
+APART_OPS = {
+    ops.Absolute, ops.Add, ops.Clip, ops.Divide, ops.Exp, ops.Identity, ops.Log, ops.Maximum, ops.Minimum,
+    ops.Multiply, ops.Negative, ops.Power, ops.ReLU, ops.ScaledAdd, ops.Sigmoid, ops.Sqrt, ops.Subtract, ops.Tanh,
+}  # fmt: skip
+
+
+def apart(layer: Layer, training: bool) -> bool:
+    """Whether a layer looks at each image by itself. Of layers that are not ours nobody knows."""
+    if training:
+        return False
+    if type(layer) is layers.Softmax and layer.axis == 0:
+        return False
+    if type(layer) is Operation:
+        constants = [c[0] for c in layer.template if c is not None]
+        return type(layer.op) in APART_OPS and all(isinstance(c, int | float) for c in constants)
+    activation = getattr(layer, "activation", activations.linear)
+    known = type(layer) in APART or type(layer) is layers.Activation
+    return known and activation in activations.BY_NAME.values()
