@@ -262,3 +262,25 @@ class Backend:
         """x - log(sum(exp(x))), shifted by the maximum so that nothing overflows."""
         x = x - x.max(axis=axis, keepdims=True)
         return x - self.xp.log(self.xp.exp(x).sum(axis=axis, keepdims=True))
+
+    # Weights, in place ---------------------------------------------------------------------------------------------
+
+    def decay(self, w, amount: float) -> None:
+        """w -= w * amount"""
+        w -= w * amount
+
+    def sgd(self, w, g, v, rate: float, momentum: float, nesterov: bool) -> None:
+        """v = momentum * v - rate * g, w += v, or w += momentum * v - rate * g (nesterov); without v: w -= rate * g."""
+        step = g * rate
+        if v is None:
+            w -= step
+            return
+        v *= momentum
+        v -= step
+        w += v * momentum - step if nesterov else v
+
+    def adam(self, w, g, m, v, alpha: float, beta_1: float, beta_2: float, epsilon: float) -> None:
+        """m += (g - m) * (1 - beta_1), v += (g^2 - v) * (1 - beta_2), w -= alpha * m / (sqrt(v) + epsilon)"""
+        m += (g - m) * (1 - beta_1)
+        v += (g * g - v) * (1 - beta_2)
+        w -= m * alpha / (self.xp.sqrt(v) + epsilon)

@@ -86,7 +86,7 @@ class Optimizer:
                 raise ValueError(f"gradient of shape {gradient.shape} for {weight.name} of shape {weight.data.shape}")
             w = weight.data
             if self.weight_decay is not None and self._decays(weight):
-                w -= w * (self.weight_decay * rate)
+                backend_of(w).decay(w, self.weight_decay * rate)
             self.update(w, gradient, rate, self.state_of(weight))
             weight.touch()
         self.iterations += 1
@@ -178,14 +178,7 @@ class SGD(Optimizer):
 
     def update(self, w, g, rate, slots):
         """The formula, in place."""
-        step = g * rate
-        if not self.momentum:
-            w -= step
-            return
-        v = slots["momentum"]
-        v *= self.momentum
-        v -= step
-        w += v * self.momentum - step if self.nesterov else v
+        backend_of(w).sgd(w, g, slots.get("momentum"), rate, self.momentum, self.nesterov)
 
     def get_config(self):
         """The arguments that make this optimizer again, without its state."""
@@ -219,10 +212,8 @@ class Adam(Optimizer):
     def update(self, w, g, rate, slots):
         """The formula, in place."""
         m, v, t = slots["momentum"], slots["velocity"], self.iterations + 1
-        m += (g - m) * (1 - self.beta_1)
-        v += (g * g - v) * (1 - self.beta_2)
         alpha = rate * (1 - self.beta_2**t) ** 0.5 / (1 - self.beta_1**t)
-        w -= m * alpha / (backend_of(w).xp.sqrt(v) + self.epsilon)
+        backend_of(w).adam(w, g, m, v, alpha, self.beta_1, self.beta_2, self.epsilon)
 
     def get_config(self):
         """The arguments that make this optimizer again, without its state."""

@@ -168,6 +168,28 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
             assert one.tobytes() == two.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("kernel", "slots", "arguments"),
+    [
+        ("decay", -1, (0.01,)),
+        ("sgd", 0, (0.1, 0.0, False)),
+        ("sgd", 1, (0.1, 0.9, False)),
+        ("sgd", 1, (0.1, 0.9, True)),
+        ("adam", 2, (0.1, 0.9, 0.99, 1e-7)),
+    ],
+)
+def test_updates_of_weights(small_pieces, rng, kernel, slots, arguments, dtype):
+    """To the bit."""
+    arrays = [np.abs(rng.normal(size=(7, 9, 5))).astype(dtype) for _ in range(2 + slots)]
+    others = [a.copy() for a in arrays]
+    without = (None,) if kernel == "sgd" and not slots else ()
+    getattr(CPU, kernel)(*arrays, *without, *arguments)
+    getattr(REFERENCE, kernel)(*others, *without, *arguments)
+    for got, expected in zip(arrays, others, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
 def test_an_error_in_a_piece_reaches_the_caller():
     def work(piece):
         if piece == 3:

@@ -7,6 +7,7 @@ import numpy as np
 from minicnn.backend.cpu import conv, norm, pieces, pool, winograd
 from minicnn.backend.cpu.choice import tile_size
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
+from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
@@ -204,3 +205,17 @@ class CpuBackend(Backend):
     def add(self, a, b, relu=False):
         """As the reference, in one sweep."""
         return pieces.add(a, b, relu) if a.size >= SMALL else super().add(a, b, relu)
+
+    # Weights -------------------------------------------------------------------------------------------------------
+
+    def decay(self, w, amount):
+        """As the reference, piece by piece."""
+        in_pieces(super().decay, (w,), amount)
+
+    def sgd(self, w, g, v, rate, momentum, nesterov):
+        """As the reference, all of its steps on one piece before the next."""
+        in_pieces(super().sgd, (w, g, v), rate, momentum, nesterov)
+
+    def adam(self, w, g, m, v, alpha, beta_1, beta_2, epsilon):
+        """As the reference, all of its steps on one piece before the next."""
+        in_pieces(super().adam, (w, g, m, v), alpha, beta_1, beta_2, epsilon)

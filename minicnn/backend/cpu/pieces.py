@@ -40,3 +40,13 @@ def add(a, b, relu=False):
 
     run(work, spans(y.size, PIECE))
     return y
+
+
+def in_pieces(kernel, arrays, *arguments) -> None:
+    """kernel(pieces of the arrays, *arguments), which works in place; an array may be None."""
+    size = arrays[0].size
+    if size <= PIECE or not all(a is None or a.flags.c_contiguous for a in arrays):
+        kernel(*arrays, *arguments)
+        return
+    flat = [None if a is None else a.reshape(-1) for a in arrays]
+    run(lambda part: kernel(*(None if a is None else a[part] for a in flat), *arguments), spans(size, PIECE))
