@@ -6,6 +6,8 @@ import warnings
 import numpy
 import pytest
 
+from minicnn.config import config
+
 
 @functools.cache
 def cupy_or_reason():
@@ -30,6 +32,14 @@ def xp(request):
         return numpy
     cupy, reason = cupy_or_reason()
     return cupy or pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def settings_of_its_own():
+    """No test sees what another one set: a seed, a number format, threads, or how many weights were drawn."""
+    before = dict(vars(config))
+    yield
+    vars(config).update(before)
 
 
 @pytest.fixture

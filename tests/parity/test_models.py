@@ -226,6 +226,7 @@ def their_lenet(m):
 
 
 def test_lenet5(keras, dtype, rng):
+    keras.utils.set_random_seed(0)
     ours, theirs = zoo.build("lenet5"), their_lenet(Theirs(keras))
     ours.set_weights(theirs.get_weights())
     assert [layer.name for layer in ours.layers][1:] == [layer.name for layer in theirs.layers][1:]
@@ -236,8 +237,9 @@ def test_lenet5(keras, dtype, rng):
         ours.train_on_batch(x, y)
         theirs.train_on_batch(x, y)
     for w, expected in zip(ours.weights, theirs.get_weights(), strict=True):
-        # Adam divides by sqrt(v): in float32 the rounding of a tiny gradient moves its weight by a part of the step.
-        assert_close(w.data, expected, {"float64": 1e-10, "float32": 1e-4}[dtype])
+        # Adam divides by sqrt(v): in float32 the rounding of a tiny gradient moves its weight by a part of the step,
+        # which is 1e-3; the largest weight is about 0.1.
+        assert_close(w.data, expected, {"float64": 1e-10, "float32": 5e-4}[dtype])
 
 
 @pytest.mark.parametrize("build", [residual, inception], ids=lambda f: f.__name__)
