@@ -37,14 +37,22 @@ def check_grad(op: Op, *arrays: Any, rng: np.random.Generator | None = None, tol
     once = _unused(op)
     y = once(*arrays)
     dy = once.backend.asarray(rng.normal(size=y.shape))
-    for i, (x, dx) in enumerate(zip_longest(arrays, once.backward(dy))):
+    gradients = once.backward(dy)
+    if not isinstance(gradients, tuple):
+        raise GradientError(f"{type(op).__name__}: backward must give a tuple, a gradient for each input")
+    for i, (x, dx) in enumerate(zip_longest(arrays, gradients)):
         if x is None:
             continue
         what = f"{type(op).__name__}, input {i}"
         if dx is None:
             raise GradientError(f"{what}: backward gives no gradient")
-        _compare(what, lambda x, i=i: _unused(op)(*arrays[:i], x, *arrays[i + 1 :]), x,
-                 unbroadcast(dx, x.shape), dy, rng, tolerance)  # fmt: skip
+        try:
+            dx = unbroadcast(dx, x.shape)
+        except ValueError:
+            raise GradientError(f"{what}: the gradient has shape {dx.shape}, the input {x.shape}") from None
+        _compare(
+            what, lambda x, i=i: _unused(op)(*arrays[:i], x, *arrays[i + 1 :]), x, dx, dy, rng, tolerance
+        )
 
 
 def _unused(op: Op) -> Op:

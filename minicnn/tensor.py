@@ -401,7 +401,8 @@ def _edges(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tuple[
         zip(tensor.parents, needs, op.gradients(dy, needs), strict=False)
     ):
         if need and parent is not None:
-            edges.append((Edge(op, layer, call, position, tensor, parent), unbroadcast(gradient, parent.shape)))
+            gradient = unbroadcast(gradient, parent.shape, f"{type(op).__name__}, input {position}")
+            edges.append((Edge(op, layer, call, position, tensor, parent), gradient))
     return edges
 
 

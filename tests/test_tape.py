@@ -391,3 +391,33 @@ def test_images_get_no_gradient(xp, rng):
     y.sum().backward()
     assert op.backend.calls == ["conv2d_weight_grad"]
     assert x.grad is None
+
+
+# ------------------------------------------------------------------------------------- ops whose backward is not right
+
+
+class Product(ops.Multiply):
+    """a * b with a backward of the test's own: a function of (op, dy)."""
+
+    def __init__(self, backward):
+        self.own = backward
+
+    def backward(self, dy):
+        return self.own(self, dy)
+
+
+@pytest.mark.parametrize(
+    "backward, message",
+    [
+        (lambda op, dy: dy * op.b, "Product.backward must return a tuple with a gradient for each of 2, got ndarray"),
+        (lambda op, dy: (dy * op.b,), "Product.backward must return a tuple with a gradient for each of 2, got 1"),
+        (lambda op, dy: (dy * op.b, None), "Product.backward gave None for an input that wants a gradient"),
+        (lambda op, dy: (dy * op.b, dy[:2]), r"Product, input 1: a gradient of shape \(2,\) for an input of shape"),
+        (lambda op, dy: (dy.sum(), dy), r"Product, input 0: a gradient of shape \(\) for an input of shape \(3,\)"),
+    ],
+)
+def test_a_wrong_backward_is_refused(xp, x, backward, message):
+    """A gradient that is lost without a word trains a network that is not the one on paper."""
+    y = apply(Product(backward), x, leaf(xp, [4.0, 5.0, 6.0]))
+    with pytest.raises(ValueError, match=message):
+        y.sum().backward()

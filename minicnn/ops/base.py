@@ -39,19 +39,36 @@ class Op:
         raise NotImplementedError(f"{type(self).__name__} has no backward(self, dy)")
 
     def gradients(self, dy: Array, needs: tuple[bool, ...]) -> Gradients:
-        """`backward` for some of the inputs only, whatever `needs` said at the forward pass."""
+        """`backward` for some of the inputs only, whatever `needs` said at the forward pass.
+
+        Raises ValueError where it gives no tuple, or lacks a gradient that is needed.
+        """
         before, self.needs = self.needs, needs
         try:
-            return self.backward(dy)
+            gradients = self.backward(dy)
         finally:
             self.needs = before
+        kind = type(self).__name__
+        if not isinstance(gradients, tuple) or len(gradients) < len(needs):
+            got = f"{len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
+            raise ValueError(f"{kind}.backward must return a tuple with a gradient for each of {len(needs)}, got {got}")
+        if any(need and gradient is None for need, gradient in zip(needs, gradients, strict=False)):
+            raise ValueError(f"{kind}.backward gave None for an input that wants a gradient: needs={needs}")
+        return gradients[: len(needs)]
 
 
-def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Sums `gradient` over the axes that broadcasting added or stretched, down to `shape`."""
+def unbroadcast(gradient: Array, shape: tuple[int, ...], of: str = "unbroadcast") -> Array:
+    """Sums `gradient` over the axes that broadcasting added or stretched, down to `shape`.
+
+    Raises ValueError, which names what it is the gradient `of`, where its shape does not come from `shape` by
+    broadcasting.
+    """
     if gradient.shape == shape:
         return gradient
-    gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
+    added = gradient.ndim - len(shape)
+    if added < 0 or any(n not in (1, m) for n, m in zip(shape, gradient.shape[added:], strict=True)):
+        raise ValueError(f"{of}: a gradient of shape {gradient.shape} for an input of shape {shape}")
+    gradient = gradient.sum(axis=tuple(range(added)))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
     return gradient.sum(axis=stretched, keepdims=True) if stretched else gradient
 
