@@ -274,6 +274,11 @@ class Layer:
 
         training: unless given, as the layer runs that calls this one; outside of layers False.
         """
+        if not hasattr(self, "own_weights"):
+            raise TypeError(f"{type(self).__name__}.__init__ must call super().__init__() before anything else")
+        if not isinstance(training, bool | int | np.bool_ | None):
+            got = type(training).__name__
+            raise TypeError(f"{self.name}: training must be True or False, got a {got}; several inputs go in a list")
         many = isinstance(inputs, list | tuple)
         items = list(inputs) if many else [inputs]
         if any(isinstance(x, Symbol) for x in items):
@@ -306,12 +311,20 @@ class Layer:
             self.ensure_built(shapes_of(inputs))
             extras: dict[str, Any] = {"training": training, "key": key, "plan": plan}
             y = self.call(inputs, **{name: extras[name] for name in self._wants})
+            self._check_tensors(y)
             passed_on = inputs if isinstance(inputs, list) else [inputs]
             if any(y is x for x in passed_on):
                 # A layer that does nothing has an edge of its own, as any other.
                 before, y = y, apply(ops.Identity(), y)
                 y.logits = before.logits
             return y
+
+    def _check_tensors(self, y: Any) -> None:
+        """Raises TypeError where `call` returned something else: an array would stop the gradient without a word."""
+        results = y if isinstance(y, list | tuple) else [y]
+        wrong = [type(result).__name__ for result in results if not isinstance(result, Tensor)]
+        if wrong:
+            raise TypeError(f"{self.name}: a layer's call must return a Tensor, or a list of them, got {wrong[0]}")
 
     def to_tensor(self, x: Any) -> Tensor:
         """x as a tensor on the device and, if it is not a tensor yet, in the type of this layer."""
@@ -372,6 +385,7 @@ class Layer:
         with no_grad(), _running(("stand-in",), False):
             extras: dict[str, Any] = {"training": False, "key": ("stand-in",), "plan": False}
             y = self.call(stand_ins if many else stand_ins[0], **{name: extras[name] for name in self._wants})
+        self._check_tensors(y)
         return [clear(t.shape) for t in y] if isinstance(y, list | tuple) else clear(y.shape)
 
     # Graph and configuration ---------------------------------------------------------------------------------------

@@ -236,3 +236,47 @@ def test_lambda_with_constants_and_arguments(double, rng):
 
 def abs_sum(x):
     return functions.abs(x).sum((1, 2), keepdims=True)[:, 0]
+
+
+# Mistakes in them ----------------------------------------------------------------------------------------------------
+
+
+class Forgetful(Layer):
+    """Its __init__ does not call that of Layer."""
+
+    def __init__(self, units):
+        self.units = units
+
+    def call(self, x):
+        return x
+
+
+class Returns(Layer):
+    """Gives what a function of the data gives."""
+
+    def __init__(self, function, **common):
+        super().__init__(**common)
+        self.function = function
+
+    def call(self, x):
+        return self.function(x.data)
+
+
+@pytest.mark.parametrize("x", [Input((3,)), np.ones((2, 3))], ids=["symbol", "array"])
+def test_a_layer_that_does_not_call_super(x):
+    with pytest.raises(TypeError, match=r"Forgetful.__init__ must call super\(\).__init__\(\)"):
+        Forgetful(2)(x)
+
+
+@pytest.mark.parametrize("function, got", [(np.sqrt, "ndarray"), (lambda _: None, "NoneType"), (list, "ndarray")])
+@pytest.mark.parametrize("x", [Input((3,)), np.ones((2, 3))], ids=["symbol", "array"])
+def test_a_layer_that_gives_no_tensor(x, function, got):
+    with pytest.raises(TypeError, match=f"odd: a layer's call must return a Tensor, or a list of them, got {got}"):
+        Returns(function, name="odd")(x)
+
+
+@pytest.mark.parametrize("make", [lambda: Input((4, 4, 3)), lambda: np.ones((2, 4, 4, 3))], ids=["symbol", "array"])
+def test_a_second_input_is_no_training(make):
+    """Layer(a, b) for Layer([a, b]): b would have switched training on."""
+    with pytest.raises(TypeError, match="norm: training must be True or False, got .*; several inputs go in a list"):
+        layers.BatchNormalization(name="norm")(make(), make())
