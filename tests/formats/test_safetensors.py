@@ -1,6 +1,7 @@
 """Our own format: what goes in comes out, and a header is believed only as far as the file goes."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -30,6 +31,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         safetensors.write(tmp_path / "a.safetensors", {"a": np.array(["no", "numbers"], dtype=object)})
     assert list(safetensors.read(tmp_path / "a.safetensors")) == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no umask")
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    (tmp_path / "plain").touch()
+    safetensors.write(tmp_path / "a.safetensors", {"a": np.zeros(2)})
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,14 @@ def test_layers_of_one_name_inside_a_layer_are_refused_instead_of_lost(tmp_path)
     with pytest.raises(ValueError, match="two weights would be called 'two/same/kernel'"):
         model.save_weights(tmp_path / "weights.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.weights.h5"])
+def test_a_place_that_cannot_be_written(tmp_path, name):
+    model = Sequential([layers.Input((2,)), layers.Dense(3)])
+    with pytest.raises(OSError, match=rf"{name}: cannot be written \("):
+        model.save_weights(tmp_path / "nowhere" / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(OSError, match=rf"{name}: cannot be written \("):
+        model.save_weights(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
