@@ -73,7 +73,7 @@ class Compiled:
                 try:
                     part = loss(true, pred)
                 except ValueError as error:
-                    raise ValueError(f"loss {loss.name!r} of output {name!r}: {error}") from None
+                    raise ValueError(f"loss {loss.name!r} of output {name!r}, in this batch: {error}") from None
                 weighted = part if weight is None else part * weight
                 total = weighted if total is None else total + weighted
             parts.append(part)

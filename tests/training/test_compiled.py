@@ -101,7 +101,7 @@ def test_labels_that_do_not_fit_the_outputs(rng):
         compiled.targets({"other": np.zeros(4)})
     with pytest.raises(ValueError, match="y has no labels for output 'aux', which has a loss or metrics"):
         compiled.targets({"main": np.zeros(4)})
-    with pytest.raises(ValueError, match="loss 'mse' of output 'main': targets must have the shape"):
+    with pytest.raises(ValueError, match="loss 'mse' of output 'main', in this batch: targets must have the shape"):
         compiled.loss([np.zeros(4)] * 2, predictions(rng))
 
 
