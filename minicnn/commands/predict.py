@@ -1,6 +1,7 @@
 """`minicnn predict MODEL --weights FILE IMAGE ...`: what a network sees in pictures."""
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def parser() -> Parser:
     made.add_argument("--weights", metavar="FILE", help=".safetensors, .weights.h5, .h5 or .keras")
     made.add_argument("--labels", metavar="FILE", help="names of the classes: imagenet_class_index.json, or one a line")
     made.add_argument("--variant", metavar="NAME", help="form of the network, e.g. 1998 for lenet5")
-    made.add_argument("--classes", metavar="N", type=int, help="that the network tells apart (default: the model's)")
+    made.add_argument("--num-classes", metavar="N", type=int, help="of the network (default: the model's)")
     made.add_argument("--img-size", metavar="N", type=int, help="height and width (default: the model's)")
     made.add_argument("--top", metavar="N", type=int, default=5, help="classes to show (default: 5)")
     made.add_argument(
@@ -62,8 +63,15 @@ def parser() -> Parser:
         help="what the weights were trained with: caffe, tf, torch, or unit, minicnn train's (default: that of "
         "the published weights, where there are any, else unit)",
     )  # fmt: skip
-    made.add_argument("--device", metavar="NAME", default="cpu", help="cpu, gpu or gpu:N (default: cpu)")
+    made.add_argument("--device", metavar="NAME", type=one_device, default="cpu", help="cpu (default), gpu or gpu:N")
     return made
+
+
+def one_device(text: str) -> str:
+    """The name of a device. Raises ArgumentTypeError for anything but cpu, gpu and gpu:N."""
+    if re.fullmatch("cpu|gpu(:[0-9]+)?", text) is None:
+        raise argparse.ArgumentTypeError(f"must be cpu, gpu or gpu:N, got {text!r}")
+    return text
 
 
 def predict(settings: argparse.Namespace) -> int:
@@ -71,7 +79,7 @@ def predict(settings: argparse.Namespace) -> int:
 
     Raises UsageError, ValueError, OSError and ImportError for what is not there or does not fit.
     """
-    for name in ("classes", "img_size", "top"):
+    for name in ("num_classes", "img_size", "top"):
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
@@ -97,7 +105,7 @@ def predict(settings: argparse.Namespace) -> int:
 def _model(settings: argparse.Namespace) -> tuple[Any, str]:
     """The network with its weights, and the preprocessing."""
     if Path(settings.model).suffix in (".keras", ".h5"):
-        for flag in ("variant", "classes", "img_size"):
+        for flag in ("variant", "num_classes", "img_size"):
             if getattr(settings, flag) is not None:
                 raise UsageError(
                     f"--{flag.replace('_', '-')} belongs to a network of the zoo; {settings.model} has its own"
@@ -119,7 +127,7 @@ def _model(settings: argparse.Namespace) -> tuple[Any, str]:
         height = width = settings.img_size
     with placeholders():
         shape = (height, width, channels)
-        model = zoo.build(settings.model, settings.variant, input_shape=shape, classes=settings.classes)
+        model = zoo.build(settings.model, settings.variant, input_shape=shape, classes=settings.num_classes)
     model.load_weights(settings.weights)
     return model, settings.preprocessing or entry.preprocessing(settings.variant)
 

@@ -32,7 +32,7 @@ def show(argv: Sequence[str]) -> None:
     if arguments.img_size is not None:
         height, width = arguments.img_size
     with placeholders():
-        model = zoo.build(entry.name, arguments.variant, (height, width, channels), arguments.classes)
+        model = zoo.build(entry.name, arguments.variant, (height, width, channels), arguments.num_classes)
     model.summary()
     print(f" Paper: {entry.paper}")
     if arguments.receptive_field:
@@ -50,7 +50,7 @@ def parser() -> Parser:
     made.add_argument("--variant", metavar="NAME", help="form of the network, e.g. torch for resnet50")
     made.add_argument("--img-size", metavar="N|HxW", type=image_size, help="of the input (default: the network's own)")
     made.add_argument(
-        "--classes", metavar="N", type=whole_number, help="number of classes (default: the network's own)"
+        "--num-classes", metavar="N", type=whole_number, help="number of classes (default: the network's own)"
     )
     made.add_argument("--receptive-field", action="store_true", help="also which pixels the units of each layer see")
     return made
@@ -71,8 +71,9 @@ def whole_number(text: str) -> int:
 
 def print_fields(model) -> None:
     """A line a layer: the size of its units' fields, how far apart they lie, and the middle of the first one's."""
-    print("\nReceptive fields in pixels (height x width where they differ): their size, the jump from")
-    print("one unit to the next, and the middle of the first one's; the image's first pixel is at 0.")
+    print("\nReceptive fields in pixels (height x width where they differ): their size, the")
+    print("jump from one unit to the next, and the middle of the first one's; the image's")
+    print("first pixel is at 0.")
     print(f" {'Layer (type)':<{LAYER}} {'Size':>11} {'Jump':>9}  Middle")
     for name, field in receptive_fields(model).items():
         size, jump, middle = both(field.size), both(field.jump), both(field.offset)

@@ -64,7 +64,8 @@ def train(settings: SimpleNamespace) -> None:
     write_text(folder / "config.toml", toml.dumps(to_table(settings)))
     _fit(model, loader, settings, folder)
     _test(model, dataset, settings)
-    print(f"run folder: {folder} (config.toml, metrics.csv, weights.safetensors)")
+    files = [name for name in ("config.toml", "metrics.csv", "weights.safetensors") if (folder / name).exists()]
+    print(f"run folder: {folder} ({', '.join(files)})")  # without an epoch there are no metrics
 
 
 def _nothing(*_, **__) -> None:

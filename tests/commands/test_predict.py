@@ -73,6 +73,7 @@ def test_flags_between_the_pictures(place, capsys):
         (["lenet5", "a.png"], "which --weights FILE"),
         ([*WEIGHTS, "a.png", "--variant", "1989"], "unknown variant of lenet5 '1989'"),
         ([*WEIGHTS, "a.png", "--label", "x"], "unknown flag '--label': did you mean '--labels'"),
+        ([*WEIGHTS, "a.png", "--device", "tpu"], "argument --device: must be cpu, gpu or gpu:N, got 'tpu'"),
         ([*WEIGHTS, "a.png", "--top", "0"], "--top must be at least 1, got 0"),
         ([*WEIGHTS, "a.png", "--preprocessing", "cafe"], "invalid choice: 'cafe'"),
         (["lenet5"], "IMAGE"),
@@ -89,7 +90,7 @@ def test_usage(place, capsys, argv, message):
     ("argv", "message"),
     [
         (["lenet5", "--weights", "none.safetensors", "a.png"], "none.safetensors: no such file"),
-        ([*WEIGHTS, "--classes", "7", "a.png"], "predictions/kernel (500, 7) from (500, 10)"),
+        ([*WEIGHTS, "--num-classes", "7", "a.png"], "predictions/kernel (500, 7) from (500, 10)"),
         ([*WEIGHTS, "--labels", "none.txt", "a.png"], "none.txt"),
         ([*WEIGHTS, "--labels", "two.txt", "a.png"], "there are 2 labels for 10 classes"),
         (["none.keras", "a.png"], "none.keras: no such file"),

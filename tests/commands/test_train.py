@@ -94,7 +94,8 @@ def test_sgd_double_precision_and_another_size(tmp_path):
 
 def test_no_epochs_still_tests(capsys):
     assert main(["lenet5", "--epochs", "0", "-q"]) == 0
-    assert "test accuracy" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "test accuracy" in out and out.endswith("(config.toml, weights.safetensors)\n")
 
 
 # Errors: one clear line each, and the exit code ----------------------------------------------------------------------
