@@ -1,5 +1,5 @@
 """keras.models"""
 
-from minicnn.model import Model, Sequential
+from minicnn.model import Model, Sequential, load_model
 
-__all__ = ["Model", "Sequential"]
+__all__ = ["Model", "Sequential", "load_model"]

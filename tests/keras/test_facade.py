@@ -8,7 +8,7 @@ import numpy as np
 from PACKAGE.keras import backend as K
 from PACKAGE.keras import initializers, layers, losses, metrics, optimizers, regularizers
 from PACKAGE.keras.layers import Activation, BatchNormalization, Concatenate, Conv2D, Dense, Input, Lambda
-from PACKAGE.keras.models import Model, Sequential
+from PACKAGE.keras.models import Model, Sequential, load_model
 from PACKAGE.keras.utils import set_random_seed
 
 set_random_seed(1)
