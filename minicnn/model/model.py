@@ -28,10 +28,12 @@ class Model(Layer):
 
     The inputs may lie inside another model: Model(m.get_layer("a").output, m.output) is the part behind layer a, and
     shares its weights. Raises ValueError where an output depends on an Input that is not given, or where two layers
-    share a name.
+    share a name. A subclass with a `call` of its own, on layers that are its attributes, trains too; what asks for the
+    graph (summary, run, files) is for models from inputs to outputs.
     """
 
     automatic_prefix = "functional"
+    way_to_build = "only Model(inputs, outputs) has a graph of layers"
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True):
         super().__init__(name=name or automatic_name(self.automatic_prefix), trainable=trainable)
@@ -87,12 +89,12 @@ class Model(Layer):
     @property
     def layers(self) -> list[Layer]:
         """The layers in Keras's order; arithmetic on symbols is not among them."""
-        return [layer for layer in self._layers if not layer.hidden]
+        return [layer for layer in self._layers if not layer.hidden] if self._connected else super().sublayers
 
     @property
     def sublayers(self) -> list[Layer]:
         """The layers: what weights and penalties are gathered from."""
-        return self.layers if self._connected else []
+        return self.layers
 
     @property
     def steps(self) -> list[Node]:
@@ -138,8 +140,8 @@ class Model(Layer):
 
     def _need_graph(self) -> None:
         if not self._connected:
-            way = "give its first layer an input_shape, or call it on data once"
-            raise ValueError(f"{self.name} is not built yet: {way}")
+            with self.named_errors():
+                raise ValueError(f"it is not built yet: {self.way_to_build}")
 
     @property
     def step(self) -> int:
@@ -350,6 +352,7 @@ class Sequential(Model):
     """A chain of layers. It is built with the first layer's `input_shape`, an Input at the front, or the first data."""
 
     automatic_prefix = "sequential"
+    way_to_build = "give its first layer an input_shape, or call it on data once"
 
     def __init__(self, layers: Sequence[Any] | None = None, name: str | None = None, trainable: bool = True):
         super().__init__(name=name, trainable=trainable)

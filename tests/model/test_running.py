@@ -277,3 +277,29 @@ def test_a_sequential_as_a_layer(rng):
     assert len(model.weights) == 2 and model.count_params() == 16
     x = rng.normal(size=(2, 3)).astype("float32")
     assert_close(model([x, x]).data, tower(x).data ** 2)
+
+
+class Written(Model):
+    """A model that is a program: layers as attributes, and a `call`."""
+
+    def __init__(self):
+        super().__init__(name="written")
+        self.first, self.norm, self.last = layers.Dense(4), layers.BatchNormalization(), layers.Dense(1)
+
+    def call(self, x, training):
+        return self.last(self.norm(self.first(x), training=training) * 2.0)
+
+
+def test_a_model_with_a_call_of_its_own(rng):
+    model, x = Written(), rng.normal(size=(32, 3))
+    model.compile("adam", "mse")
+    losses = model.fit(x, x.sum(axis=1, keepdims=True), epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] and len(model.trainable_weights) == 6 and len(model.get_weights()) == 8
+    assert model.predict(x, verbose=0).shape == (32, 1) and [layer.name for layer in model.layers][1] == model.norm.name
+    with pytest.raises(ValueError, match=r"^written: it is not built yet: only Model\(inputs, outputs\) has a graph"):
+        model.summary()
+
+
+def test_an_empty_chain_says_its_name_once():
+    with pytest.raises(ValueError, match="^empty: it is not built yet: give its first layer an input_shape"):
+        Sequential(name="empty")(np.ones((2, 3)))
