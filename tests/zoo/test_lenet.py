@@ -30,3 +30,11 @@ def test_1998():
 def test_other_inputs_and_classes(variant):
     model = zoo.build("lenet5", variant, input_shape=(36, 32, 3), classes=7)
     assert model.input.shape == (None, 36, 32, 3) and model.output.shape == (None, 7)
+
+
+def test_1998_with_sigmoids():
+    """The text of notebook 003 leaves the choice: sigmoid or tanh."""
+    model = zoo.build("lenet5", variant="1998", activation="sigmoid")
+    named = {layer.name: layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")}
+    assert named == dict.fromkeys(["c1", "s2", "c3", "s4", "c5", "f6"], "sigmoid") | {"predictions": "softmax"}
+    assert model.count_params() == zoo.build("lenet5", variant="1998").count_params()
