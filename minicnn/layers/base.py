@@ -18,7 +18,8 @@ from minicnn import ops
 from minicnn.backend import backend_of
 from minicnn.config import FLOAT_TYPES, config
 from minicnn.layers import activations, initializers, regularizers
-from minicnn.layers.naming import automatic_name, snake_case
+from minicnn.layers.naming import automatic_name
+from minicnn.names import snake_case
 from minicnn.names import unknown as unknown_name
 from minicnn.tensor import Deferred, Tensor, Weight, apply, no_grad, scope
 
@@ -194,7 +195,10 @@ class Layer:
         """The layers that are attributes of this one, or stand in a list that is, in the order of their making."""
         found: list[Layer] = []
         for value in vars(self).values():
-            found += [x for x in (value if isinstance(value, list | tuple) else [value]) if isinstance(x, Layer)]
+            if isinstance(value, Layer):
+                found.append(value)
+            elif isinstance(value, (list, tuple)):
+                found += [x for x in value if isinstance(x, Layer)]
         return found
 
     @property

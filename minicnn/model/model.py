@@ -247,13 +247,19 @@ class Model(Layer):
     @property
     def backend(self) -> backend.Backend:
         """The kernels of the device on which the weights live."""
-        weight = next(iter(self.weights), None)
+        weight = self._first_weight()
         return backend.get("cpu") if weight is None else backend.backend_of(weight.data)
+
+    def _first_weight(self) -> Any:
+        """A weight, which shows the device and the type of all; None where there is none."""
+        some = self.own_weights or next(filter(None, (layer.weights for layer in self.layers)), [])
+        return some[0] if some else None
 
     def to_tensor(self, x):
         if isinstance(x, Tensor):
             return x
-        dtype = next((w.dtype for w in self.weights), np.dtype(config.floatx))
+        weight = self._first_weight()
+        dtype = np.dtype(config.floatx) if weight is None else weight.dtype
         array = self.backend.asarray(x)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{self.name}: expected numbers, got an array of {array.dtype}")

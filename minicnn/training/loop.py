@@ -138,27 +138,29 @@ def test_on_batch(model: Any, x: Structure, y: Structure, return_dict: bool = Fa
 
 def predict_on_batch(model: Any, x: Structure, plan: bool = True) -> np.ndarray | list[np.ndarray]:
     """The outputs for one batch, as NumPy arrays."""
-    with no_grad():
+    with model.backend.working(), no_grad():
         outputs = model(_inputs(model, x), training=False, plan=plan)
     return [to_numpy(o.data) for o in outputs] if isinstance(outputs, list | tuple) else to_numpy(outputs.data)
 
 
 def train_step(model: Any, compiled: Compiled, x: Structure, y: Structure, plan: bool = True) -> None:
     """Forward, backward, and a step of the optimizer; what it measured is gathered in `compiled`."""
-    y_pred = _listed(model(_inputs(model, x), training=True, plan=plan))
-    y = compiled.targets(y)
-    total, parts = compiled.loss(y, y_pred, model.regularization())
-    for weight in model.trainable_weights:
-        weight.grad = None  # what somebody's own backward() left there is not of this step
-    total.backward()
-    compiled.optimizer.step(model.trainable_weights)
-    model.step += 1
-    compiled.update(y, y_pred, total, parts)
+    with model.backend.working():
+        y_pred = _listed(model(_inputs(model, x), training=True, plan=plan))
+        y = compiled.targets(y)
+        total, parts = compiled.loss(y, y_pred, model.regularization())
+        weights = model.trainable_weights
+        for weight in weights:
+            weight.grad = None  # what somebody's own backward() left there is not of this step
+        total.backward()
+        compiled.optimizer.step(weights)
+        model.step += 1
+        compiled.update(y, y_pred, total, parts)
 
 
 def test_step(model: Any, compiled: Compiled, x: Structure, y: Structure, plan: bool = True) -> None:
     """Forward without a tape; what it measured is gathered in `compiled`."""
-    with no_grad():
+    with model.backend.working(), no_grad():
         y_pred = _listed(model(_inputs(model, x), training=False, plan=plan))
         y = compiled.targets(y)
         total, parts = compiled.loss(y, y_pred, model.regularization())
