@@ -1,6 +1,7 @@
-"""One message for every unknown name: what was received, and what comes near it."""
+"""Names: in Keras's spelling, and one message for every unknown one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -18,3 +19,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
 
 def _core(name: str) -> str:
     return name.lower().lstrip("-")
+
+
+def snake_case(name: str) -> str:
+    """Conv2D -> conv2d, MaxPooling2D -> max_pooling2d, ReLU -> re_lu: Keras's two substitutions."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -189,6 +189,12 @@ class Tensor(Operators):
     def __len__(self) -> int:
         return len(self.data)
 
+    def __bool__(self) -> bool:
+        return bool(self.data)  # NumPy's rule: of several numbers it is ambiguous, and an error
+
+    def __float__(self) -> float:
+        return float(self.data)
+
     def __repr__(self) -> str:
         made = f", op={type(self.op).__name__}" if isinstance(self.op, Op) else ""
         return f"Tensor(shape={self.shape}, dtype={self.dtype}{made})"
@@ -295,6 +301,10 @@ def as_array(value: Any, like: Array | None = None) -> Array:
         )
     if type(value).__module__.partition(".")[0] == "cupy":
         return value
+    if like is not None and isinstance(value, np.ndarray | np.generic) and value.dtype.kind == like.dtype.kind == "f":
+        # A constant of NumPy's default type must not widen a float32 network behind it.
+        value = value.astype(like.dtype, copy=False)
+        return backend_of(like).asarray(value) if isinstance(value, np.generic) else value
     return np.asarray(value)
 
 

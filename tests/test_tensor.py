@@ -205,3 +205,16 @@ def test_statistics_want_no_gradient(xp, x):
 def test_assign_of_another_shape(xp):
     with pytest.raises(ValueError, match=r"conv2d/kernel.*\(2, 3\).*\(3, 2\)"):
         Weight(xp.zeros((2, 3)), "conv2d/kernel").assign(np.zeros((3, 2)))
+
+
+def test_a_float64_constant_does_not_widen_a_float32_tensor():
+    x = Tensor(np.ones((2, 3), "float32"), requires_grad=True)
+    for y in (x * np.full(3, 0.5), np.full(3, 0.5) * x, x + np.float64(2), x - np.ones((2, 3))):
+        assert y.dtype == np.float32
+    assert (Tensor(np.ones(3)) * np.ones(3, "float32")).dtype == np.float64
+
+
+def test_conversions_to_python_numbers():
+    assert float(Tensor(2.5)) == 2.5 and bool(Tensor([1.0])) and not Tensor(0.0)
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(Tensor([0.0, 1.0]))

@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn.formats import FormatError, archive, hdf5
 from minicnn.formats.atomic import write_atomically
+from minicnn.names import snake_case
 
 DEEPEST = 32  # models in models
 SEED_STATE = "seed_generator"  # Dropout's random numbers, which some versions of Keras 3 store beside the weights
@@ -282,12 +283,6 @@ def numbered(name: str) -> tuple[str, int]:
     """conv2d_7 -> ("conv2d", 7); conv2d -> ("conv2d", 0)"""
     match = re.fullmatch(r"(.+?)_([0-9]{1,9})", name)
     return (match[1], int(match[2])) if match else (name, 0)
-
-
-def snake_case(name: str) -> str:
-    """Conv2D -> conv2d, as `layers.naming` does; a format knows no layers."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _plain(name: str | None) -> str | None:

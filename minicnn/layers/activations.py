@@ -13,11 +13,11 @@ def linear(x):
 
 
 def relu(x, negative_slope=0.0, max_value=None):
-    """max(x, 0); below zero `negative_slope` * x, above at most `max_value`."""
+    """max(x, 0); below zero `negative_slope` * x, above at most `max_value` (where the gradient still passes)."""
     y = functions.relu(x)
     if negative_slope:
         y = y - functions.relu(-x) * negative_slope
-    return y if max_value is None else functions.minimum(y, max_value)
+    return y if max_value is None else functions.clip(y, float("-inf"), max_value)
 
 
 def sigmoid(x):

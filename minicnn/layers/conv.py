@@ -75,7 +75,7 @@ class Conv2D(Convolution):
         positive(self, filters=filters, groups=groups)
         if filters % groups:
             raise ValueError(f"{self.name}: filters={filters} cannot be cut into groups={groups} equal parts")
-        self.filters, self.groups = filters, groups
+        self.filters, self.groups = int(filters), int(groups)
         self.kernel_initializer, self.bias_initializer = (
             initializers.get(kernel_initializer),
             initializers.get(bias_initializer),
@@ -139,7 +139,7 @@ class DepthwiseConv2D(Convolution):
     ):
         super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, **common)
         positive(self, depth_multiplier=depth_multiplier)
-        self.depth_multiplier = depth_multiplier
+        self.depth_multiplier = int(depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.bias_initializer, self.bias_regularizer = (
@@ -194,7 +194,7 @@ class SeparableConv2D(Convolution):
     ):
         super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, **common)
         positive(self, filters=filters, depth_multiplier=depth_multiplier)
-        self.filters, self.depth_multiplier = filters, depth_multiplier
+        self.filters, self.depth_multiplier = int(filters), int(depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.pointwise_initializer = initializers.get(pointwise_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)

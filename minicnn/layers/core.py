@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn import functions, ops
 from minicnn.config import generator
 from minicnn.layers import activations, initializers, regularizers
@@ -14,7 +16,7 @@ from minicnn.tensor import apply
 def positive(layer: Layer, **values: Any) -> None:
     """Raises ValueError for a value that is not a whole number from 1 up."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{layer.name}: {name} must be a whole number from 1 up, got {value!r}")
 
 
@@ -34,7 +36,7 @@ class Dense(Layer):
     ):
         super().__init__(**common)
         positive(self, units=units)
-        self.units, self.use_bias = units, use_bias
+        self.units, self.use_bias = int(units), use_bias
         self.activation = activations.get(activation)
         self.kernel_initializer, self.bias_initializer = (
             initializers.get(kernel_initializer),

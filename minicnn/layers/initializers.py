@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.config import config, generator
-from minicnn.layers.naming import snake_case
-from minicnn.names import unknown
+from minicnn.names import snake_case, unknown
 
 
 class _State(threading.local):

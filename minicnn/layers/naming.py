@@ -1,6 +1,5 @@
 """Names that layers give themselves, as Keras does: conv2d, conv2d_1, max_pooling2d, ..."""
 
-import re
 import threading
 from collections import Counter
 
@@ -13,12 +12,6 @@ class _Names(threading.local):
 
 
 _names = _Names()
-
-
-def snake_case(name: str) -> str:
-    """Conv2D -> conv2d, MaxPooling2D -> max_pooling2d, ReLU -> re_lu: Keras's two substitutions."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def automatic_name(prefix: str) -> str:

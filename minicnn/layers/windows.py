@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.backend import Window
 from minicnn.layers.base import Layer, Shape
 
 
 def pair(layer: Layer, name: str, value: Any, smallest: int = 1) -> tuple[int, int]:
     """A whole number, or two of them, as (height, width). Raises ValueError for anything else."""
-    numbers = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
-    if len(numbers) != 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < smallest for n in numbers):
+    whole = int | np.integer
+    numbers = (value, value) if isinstance(value, whole) else tuple(value) if isinstance(value, list | tuple) else ()
+    if len(numbers) != 2 or any(not isinstance(n, whole) or isinstance(n, bool) or n < smallest for n in numbers):
         raise ValueError(f"{layer.name}: {name} must be one or two whole numbers from {smallest} up, got {value!r}")
-    return numbers[0], numbers[1]
+    return int(numbers[0]), int(numbers[1])
 
 
 def padding_name(layer: Layer, padding: Any) -> str:

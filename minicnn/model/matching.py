@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.formats.keras_files import Stored, numbered
 from minicnn.layers.base import Layer, unique
-from minicnn.layers.naming import snake_case
+from minicnn.names import snake_case
 from minicnn.tensor import Weight
 
 Pairs = list[tuple[Weight, np.ndarray]]

@@ -11,7 +11,7 @@ from typing import Any
 from minicnn import ops
 from minicnn.backend import backend_of
 from minicnn.config import config
-from minicnn.names import unknown
+from minicnn.names import snake_case, unknown
 from minicnn.tensor import Tensor, apply, as_array
 from minicnn.training.labels import class_labels, dense_targets
 
@@ -29,7 +29,7 @@ class Loss:
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size"):
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}")
-        self.name = name or _snake_case(type(self).__name__)
+        self.name = name or snake_case(type(self).__name__)
         self.reduction = reduction
 
     def labels(self, y_true: Any, y_pred: Array) -> Array:
@@ -288,6 +288,3 @@ def _clipped(p: Tensor) -> Tensor:
 def _floating(array: Array) -> Array:
     return array if array.dtype.kind == "f" else array.astype(config.floatx)
 
-
-def _snake_case(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))

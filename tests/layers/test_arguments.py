@@ -200,3 +200,10 @@ def test_input_and_output_of_a_layer_are_clear_or_an_error():
     layer(Input((4,)))
     with pytest.raises(AttributeError, match="d was called 2 times"):
         assert layer.output
+
+
+def test_numpy_integers_are_whole_numbers():
+    layer = layers.Conv2D(np.int64(4), np.int64(3), strides=(np.int32(2), 1))
+    assert (layer.filters, layer.kernel_size, layer.strides) == (4, (3, 3), (2, 1))
+    assert all(type(n) is int for n in (layer.filters, *layer.kernel_size, *layer.strides))
+    assert layers.Dense(np.int64(5)).units == 5
