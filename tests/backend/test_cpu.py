@@ -33,6 +33,9 @@ SHAPES = [  # x, (KH, KW, F), window
 def small_pieces(monkeypatch):
     """Cuts even these shapes into many pieces."""
     monkeypatch.setattr(conv, "TILE_BYTES", 1 << 12)
+    monkeypatch.setattr(conv, "FEWEST", 1)
+    monkeypatch.setattr(conv, "CHANNELS", 6)
+    monkeypatch.setattr(conv, "PIXELS", 64)
     monkeypatch.setattr(norm, "PIECE", 1 << 7)
     monkeypatch.setattr(norm, "WIDE", 24)
     monkeypatch.setattr(pieces, "PIECE", 1 << 6)
@@ -43,7 +46,9 @@ def small_pieces(monkeypatch):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
 @pytest.mark.parametrize(("shape", "kernel", "window"), SHAPES)
-def test_convolution(small_pieces, rng, shape, kernel, window, dtype, tolerance):
+@pytest.mark.parametrize("large_kernel", [0, conv.LARGE_KERNEL])  # either way to sum up the gradient of the kernel
+def test_convolution(small_pieces, monkeypatch, rng, shape, kernel, window, dtype, tolerance, large_kernel):
+    monkeypatch.setattr(conv, "LARGE_KERNEL", large_kernel)
     kh, kw, f = kernel
     x = rng.normal(size=shape).astype(dtype)
     w = rng.normal(size=(kh, kw, shape[3] // window.groups, f)).astype(dtype)
@@ -53,6 +58,18 @@ def test_convolution(small_pieces, rng, shape, kernel, window, dtype, tolerance)
     for kernel, arguments in (("input", (dy, w, x.shape)), ("weight", (x, dy, w.shape))):
         got, expected = (getattr(b, f"conv2d_{kernel}_grad")(*arguments, window) for b in (CPU, REFERENCE))
         assert_close(got, expected, tolerance)
+
+
+@pytest.mark.parametrize("together", [1, 2, 4, 8])
+@pytest.mark.parametrize("window", [Window(pads="same"), Window((2, 3), ((1, 2), (0, 1)))])
+def test_neighbours_that_share_a_patch(small_pieces, monkeypatch, rng, window, together):
+    monkeypatch.setattr(conv, "neighbours", lambda *shape: together)
+    x, w = rng.normal(size=(3, 6, 8 * window.strides[1], 5)), rng.normal(size=(3, 4, 5, 6))
+    y = REFERENCE.conv2d(x, w, window)
+    dy = rng.normal(size=y.shape)
+    assert y.shape[2] == 8
+    assert_close(CPU.conv2d(x, w, window), y, 1e-12)
+    assert_close(CPU.conv2d_weight_grad(x, dy, w.shape, window), REFERENCE.conv2d_weight_grad(x, dy, w.shape, window))
 
 
 def test_epilogue(small_pieces, rng):

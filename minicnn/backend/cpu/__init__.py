@@ -11,7 +11,7 @@ from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
-PART_BYTES = 1 << 24
+PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
 BLOCK = 1 << 16  # multiplications times 64 of a piece of a matrix product
 
 
@@ -56,8 +56,8 @@ class CpuBackend(Backend):
     # A batch in parts ----------------------------------------------------------------------------------------------
 
     def sub_batches(self, count, bytes_of_an_image):
-        """Parts of 4 to 16 images, about PART_BYTES in their largest layer: as many as a GEMM needs to be quick."""
-        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), 4), 16)
+        """Parts of 4 to 32 images, about PART_BYTES in their largest layer: as many as a GEMM needs to be quick."""
+        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), 4), 32)
         return spans(count, -(-count // -(-count // size))) if count else [slice(0, 0)]
 
     def spread(self, work, pieces):
@@ -113,7 +113,7 @@ class CpuBackend(Backend):
         if m:
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
             return winograd.conv2d(dy, transformed(w, m, prepared), pads, x_shape[1:3], m, turned=True)
-        if window.groups == 1 and window.dilation == (1, 1) and x_shape[3] >= conv.THIN:
+        if window.groups == 1 and window.dilation == (1, 1):
             return conv.input_grad(dy, w, x_shape, window)
 
         def some(part):

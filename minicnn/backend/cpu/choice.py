@@ -1,14 +1,15 @@
 """Which algorithm computes a convolution: by its shape and the settings alone, so that every run chooses the same.
 
 The cost model counts the nanoseconds of one core (measured on AVX-512 cores whose large float32 products reach 150
-GFLOP/s; only ratios matter). `move` is a number copied into or out of patches or tiles, `RATE` what a product reaches,
-which falls where it has few columns.
+GFLOP/s; only ratios matter). A number costs `move` to copy into a patch, less where many lie together; a product
+reaches `rate`, which falls where it has few columns.
 
-    direct    N*OH*OW * KH*KW*C * (move + 2*F / rate(F))
-    winograd  tiles * (t*t*(C + F)*move + (2*t^4*C + 2*t*t*m*m*F) / RATE + 2*t*t*C*F / (MIDDLE * rate(F)) + TILE)
+    direct    N*OH*OW * depth/k * (move(run) + 2*k*F / rate(k*F)),  depth = KH*run,  run = (KW + (k-1)*stride) * C
+    winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / (MIDDLE * rate(F)) + TILE)
               + transform of w
 
-A transform of w serves the forward pass and the gradient of the input, so each pays for half of it.
+k neighbours share a patch in a direct convolution. A transform of w serves the forward pass and the gradient of the
+input, so each pays for half of it.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from minicnn.backend.window import Window
 from minicnn.config import config
 
-MOVE = 0.4  # ns a number
+MOVE = 0.4  # ns a number of a tile
 RATE = 125.0  # operations a ns of a large product
 MIDDLE = 0.85  # what the t*t products of Winograd's middle step reach of that
 TILE = 350.0  # ns a tile: calls
@@ -39,7 +40,7 @@ def tile_size(x_shape, w_shape, window: Window, out, dtype) -> int:
     if min(c, f) < THINNEST:
         return 0
     costs = {m: winograd_cost(m, x_shape[0], out, c, f) for m in (4, 2)}
-    costs[0] = direct_cost(x_shape[0] * out[0] * out[1], 9 * c, f)
+    costs[0] = direct_cost(x_shape, w_shape, window.strides, out)
     return min(costs, key=lambda m: costs[m])
 
 
@@ -48,9 +49,23 @@ def winograd_fits(w_shape, window: Window) -> bool:
     return w_shape[:2] == (3, 3) and window.strides == window.dilation == (1, 1) and window.groups == 1
 
 
-def direct_cost(pixels: int, depth: int, f: int) -> float:
-    """Nanoseconds of a direct convolution: `depth` = KH*KW*C numbers a patch."""
-    return pixels * depth * (MOVE + 2 * f / rate(f))
+def neighbours(w_shape, strides, width: int) -> int:
+    """How many neighbours in a row of y share a patch: 1, 2, 4 or 8, a divisor of OW."""
+    possible = [k for k in (1, 2, 4, 8) if width % k == 0]
+    return min(possible, key=lambda k: patch_cost(w_shape, strides[1], k))
+
+
+def direct_cost(x_shape, w_shape, strides, out) -> float:
+    """Nanoseconds of a direct convolution."""
+    together = neighbours(w_shape, strides, out[1])
+    return x_shape[0] * out[0] * out[1] * patch_cost(w_shape, strides[1], together)
+
+
+def patch_cost(w_shape, stride: int, together: int) -> float:
+    """Nanoseconds of a pixel of y where so many neighbours share a patch."""
+    kh, kw, c, f = w_shape
+    length = (kw + (together - 1) * stride) * c
+    return kh * length * ((0.2 + 3.5 / length) / together + 2 * f / rate(together * f))
 
 
 def winograd_cost(m: int, n: int, out, c: int, f: int) -> float:
@@ -62,4 +77,4 @@ def winograd_cost(m: int, n: int, out, c: int, f: int) -> float:
 
 def rate(columns: int) -> float:
     """Operations a nanosecond of a matrix product with so many columns."""
-    return RATE * columns / (columns + 6)
+    return RATE * columns / (columns + 10)

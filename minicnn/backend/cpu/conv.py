@@ -1,27 +1,28 @@
 """Direct convolutions tile by tile: a band of output rows at a time, so that its patches stay in the cache.
 
 Whole im2col writes KH*KW times the input to memory and reads it back; here the patches of a band (about 1 MB) are
-written,
-multiplied while they are warm, and overwritten by the next. The gradient of the input is a convolution of dy with the
-turned kernel, one for each phase of the stride. The gradient of the kernel is summed up over bands, in a fixed
-number of
-groups whose sums are added in order. Dumoulin & Visin 2016, arXiv:1603.07285, section 4 (transposed convolutions).
+written, multiplied while they are warm, and overwritten by the next. Where filters or channels are few, several
+neighbours in a row of y share one patch: with a kernel that holds its copies shifted beside each other, filled up with
+zeros (`widened`), patches overlap less and products get more columns, which is worth the multiplications with zeros.
+The gradient of the input is a convolution of dy with the turned kernel, one for each phase of the stride.
+Dumoulin & Visin 2016, arXiv:1603.07285, section 4 (transposed convolutions). Error in float32: rounding, 2e-7.
 """
 
 import numpy as np
 
+from minicnn.backend.cpu.choice import neighbours
 from minicnn.backend.cpu.parallel import run, scratch, spans
 from minicnn.backend.window import Window
 
 TILE_BYTES = 1 << 20  # the patches of a band
-THIN = 16  # numbers that lie together in a patch, or filters: below this, long rows of pixels are faster
+FEWEST = 256  # rows of a product, so that the kernel, repacked for each, is used often enough
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
-LARGE_KERNEL = 1 << 17  # cells, beyond which the sums are kept for one tap at a time
+LARGE_KERNEL = 1 << 17  # cells, beyond which each worker sums up its own cells over all pixels instead
+CHANNELS, PIXELS = 128, 1 << 13  # of a product for such a kernel
 
 
 def conv2d(x, w, window: Window, finish=None):
-    """The convolution of `Backend.conv2d` for groups = 1; finish(tile, images, rows) works on each tile before it
-    cools.
+    """The convolution of `Backend.conv2d` for groups = 1; finish(tile, images, rows) works on each warm tile.
 
     x: (N, H, W, C)   w: (KH, KW, C, F)   -> (N, OH, OW, F)
     """
@@ -55,67 +56,74 @@ def correlate(x, w, strides, dilation, y, finish=None):
 
     x: (N, H', W', C)   w: (KH, KW, C, F)   y: (N, OH, OW, F), written
     """
-    kh, kw, c, f = w.shape
-    n, oh, ow, _ = y.shape
-    depth = kh * kw * c
-    kernel = np.ascontiguousarray(w).reshape(depth, f)
-    view = patches(x, (kh, kw), strides, dilation, (oh, ow))
-    thin = is_thin(kw * c, dilation) or f < THIN
-    direct = y.flags.c_contiguous and f >= THIN
+    n, oh, ow, f = y.shape
+    patches = Patches(x, w.shape, strides, dilation, (oh, ow))
+    kernel = widened(w, patches.together, strides[1])
+    direct = y.flags.c_contiguous
 
     def work(tile):
         images, rows = tile
-        matrix = columns(view[images, rows], thin)
-        target = y[images, rows]
-        if direct:
-            np.matmul(matrix, kernel, out=target.reshape(-1, f))
-        elif f < THIN:  # few filters: turned round, the product has long rows
-            turned = np.matmul(kernel.T, matrix.T, out=scratch("tile", (f, len(matrix)), y.dtype))
-            target[...] = turned.T.reshape(target.shape)
-        else:
-            product = np.matmul(matrix, kernel, out=scratch("tile", (len(matrix), f), y.dtype))
-            target[...] = product.reshape(target.shape)
+        matrix, target = patches.matrix(images, rows), y[images, rows]
+        shape = len(matrix), kernel.shape[1]
+        product = target.reshape(shape) if direct else scratch("tile", shape, y.dtype)
+        np.matmul(matrix, kernel, out=product)
+        if not direct:
+            np.copyto(target, product.reshape(target.shape))
         if finish is not None:
             finish(target, images, rows)
 
-    run(work, tiles(n, oh, ow * depth * x.itemsize))
+    run(work, patches.tiles())
 
 
-def is_thin(together: int, dilation: tuple[int, int]) -> bool:
-    """Whether a patch has only short runs of numbers, so that copying it tap by tap is faster."""
-    return dilation[1] != 1 or together < THIN
+def widened(w, together: int, stride: int):
+    """The kernel for `together` neighbours: (KH, KW, C, F) -> (KH * columns * C, together * F), its copies shifted."""
+    kh, kw, c, f = w.shape
+    if together == 1:
+        return np.ascontiguousarray(w).reshape(kh * kw * c, f)
+    wide = np.zeros((kh, kw + (together - 1) * stride, c, together, f), w.dtype)
+    for j in range(together):
+        wide[:, j * stride : j * stride + kw, :, j] = w
+    return wide.reshape(-1, together * f)
 
 
-def columns(source, thin: bool):
-    """The patches (N', OH', OW, KH, KW, C) as a matrix (pixels, KH*KW*C): copied, unless they lie like that already.
+class Patches:
+    """The windows of a padded x as rows of a matrix, some at a time, each shared by `together` neighbours of y.
 
-    thin: tap by tap into (KH, KW, C, pixels), whose transpose a matrix product takes as it is.
+    Numbers that lie together in a window are copied as one item: NumPy's loop then costs once an item.
     """
-    pixels = source.shape[0] * source.shape[1] * source.shape[2]
-    if source.shape[3:5] == (1, 1) and source.flags.c_contiguous:
-        return source.reshape(pixels, -1)
-    if thin:
-        source = source.transpose(3, 4, 5, 0, 1, 2)
-    copied = scratch("columns", source.shape, source.dtype)
-    np.copyto(copied, source)
-    return copied.reshape(-1, pixels).T if thin else copied.reshape(pixels, -1)
 
+    def __init__(self, x, w_shape, strides, dilation, out):
+        kh, kw, c, f = w_shape
+        self.dtype, (sh, sw), (dh, dw) = x.dtype, strides, dilation
+        self.together = neighbours(w_shape, strides, out[1]) if dw == 1 else 1
+        columns = kw + (self.together - 1) * sw
+        self.depth = kh * columns * c
+        self.count = len(x), out[0], out[1] // self.together
+        x = np.ascontiguousarray(x)
+        step_n, step_h, step_w, _ = x.strides
+        steps = (step_n, step_h * sh, step_w * sw * self.together, step_h * dh)
+        joined, shape = (columns * c, (kh,)) if dw == 1 else (c, (kh, kw))
+        self.item = np.dtype((np.void, joined * x.itemsize))
+        self.view = np.ndarray((*self.count, *shape), self.item, x, 0, steps if dw == 1 else (*steps, step_w * dw))
+        self.x = x if (kh, kw) == (1, 1) and (sh, sw) == (1, 1) and self.together == 1 else None
 
-def tiles(n: int, rows: int, bytes_of_a_row: int) -> list[tuple[slice, slice]]:
-    """Pieces of about TILE_BYTES: some rows of one image, or several small images whole."""
-    fit = max(TILE_BYTES // max(bytes_of_a_row, 1), 1)
-    if fit >= rows:
-        return [(images, slice(0, rows)) for images in spans(n, fit // rows)]
-    bands = -(-rows // fit)
-    return [(slice(i, i + 1), band) for i in range(n) for band in spans(rows, -(-rows // bands))]
+    def matrix(self, images, rows):
+        """The patches of some rows: (pixels, KH * columns * C), copied into this thread's memory, if they must be."""
+        if self.x is not None:
+            return self.x[images, rows].reshape(-1, self.depth)
+        view = self.view[images, rows]
+        copied = scratch("columns", (view.size // int(np.prod(view.shape[3:])), self.depth), self.dtype)
+        np.copyto(copied.view(self.item).reshape(view.shape), view)
+        return copied
 
-
-def patches(x, kernel, strides, dilation, out):
-    """A view of every window of a padded x: (N, OH, OW, KH, KW, C)"""
-    step_n, step_h, step_w, step_c = x.strides
-    (sh, sw), (dh, dw) = strides, dilation
-    steps = (step_n, step_h * sh, step_w * sw, step_h * dh, step_w * dw, step_c)
-    return np.lib.stride_tricks.as_strided(x, (x.shape[0], *out, *kernel, x.shape[3]), steps, writeable=False)
+    def tiles(self) -> list[tuple[slice, slice]]:
+        """Pieces of about TILE_BYTES: some rows of one image, or several small images whole."""
+        n, rows, wide = self.count
+        fit = max(TILE_BYTES // max(wide * self.depth * self.dtype.itemsize, 1), -(-FEWEST // wide))
+        if fit >= rows:
+            return [(images, slice(0, rows)) for images in spans(n, fit // rows)]
+        bands = -(-rows // fit)
+        return [(slice(i, i + 1), band) for i in range(n) for band in spans(rows, -(-rows // bands))]
 
 
 def input_grad(dy, w, x_shape, window: Window):
@@ -145,38 +153,58 @@ def input_grad(dy, w, x_shape, window: Window):
 
 
 def weight_grad(x, dy, w_shape, window: Window):
-    """dw of `Backend.conv2d_weight_grad` for groups = 1.
-
-    A piece is some bands of dy and the whole kernel, or, where the kernel is large, a tap and all of dy: so that
-    what is
-    summed up for each piece stays small. The pieces' sums are added in their order.
-    """
-    kh, kw, c, f = w_shape
-    x = padded(x, window.explicit_pads(x.shape[1:3], (kh, kw)))
-    view = patches(x, (kh, kw), window.strides, window.dilation, dy.shape[1:3])
+    """dw of `Backend.conv2d_weight_grad` for groups = 1; sums are cut by shape and added in a fixed order."""
+    x = padded(x, window.explicit_pads(x.shape[1:3], w_shape[:2]))
     dy = np.ascontiguousarray(dy)
-    if kh * kw * c * f <= LARGE_KERNEL or kh * kw == 1:
-        return _by_bands(view, dy, is_thin(kw * c, window.dilation)).reshape(w_shape)
-    dw = np.empty(w_shape, np.result_type(view, dy))
-    for p in range(kh):
-        for q in range(kw):
-            dw[p, q] = _by_bands(view[:, :, :, p : p + 1, q : q + 1], dy, thin=False)
-    return dw
+    if np.prod(w_shape) > LARGE_KERNEL:
+        return _by_cells(x, dy, w_shape, window)
+    return _by_bands(x, dy, w_shape, window)
 
 
-def _by_bands(view, dy, thin: bool):
-    """The sum over pixels of patch.T @ dy: (KH*KW*C, F), bands of rows shared out in GROUPS, each with its own sum."""
-    n, oh, ow, kh, kw, c = view.shape
-    depth, f = kh * kw * c, dy.shape[3]
-    bands = tiles(n, oh, ow * depth * dy.itemsize)
-    groups = [bands[span] for span in spans(len(bands), -(-len(bands) // GROUPS))]
-    sums = np.zeros((len(groups), depth, f), np.result_type(view, dy))
+def _by_bands(x, dy, w_shape, window: Window):
+    """The sum over bands of patches.T @ dy, bands shared out in GROUPS, each with its own sum."""
+    kh, kw, c, f = w_shape
+    patches = Patches(x, w_shape, window.strides, window.dilation, dy.shape[1:3])
+    together = patches.together
+    tiles = patches.tiles()
+    groups = [tiles[span] for span in spans(len(tiles), -(-len(tiles) // GROUPS))]
+    sums = np.zeros((len(groups), patches.depth, together * f), np.result_type(x, dy))
 
     def work(g):
+        part = scratch("part", sums.shape[1:], sums.dtype)
         for images, rows in groups[g]:
-            matrix = columns(view[images, rows], thin)
-            part = np.matmul(matrix.T, dy[images, rows].reshape(-1, f), out=scratch("part", (depth, f), sums.dtype))
+            np.matmul(patches.matrix(images, rows).T, dy[images, rows].reshape(-1, together * f), out=part)
             np.add(sums[g], part, out=sums[g])
 
     run(work, range(len(groups)))
-    return sums.sum(axis=0)
+    total = sums.sum(axis=0).reshape(kh, -1, c, together, f)
+    if together == 1:
+        return total.reshape(w_shape)
+    sw = window.strides[1]
+    return sum(total[:, j * sw : j * sw + kw, :, j] for j in range(together))
+
+
+def _by_cells(x, dy, w_shape, window: Window):
+    """Some channels of one tap at a time, summed up over all pixels: no sums but dw itself."""
+    kh, kw, c, f = w_shape
+    dw = np.zeros(w_shape, np.result_type(x, dy))
+    taps = window.taps((kh, kw), dy.shape[1:3])
+    parts = spans(c, -(-c // -(-c // CHANNELS)))
+    pixels = spans(len(x), PIXELS // (dy.shape[1] * dy.shape[2]))
+
+    def work(cell):
+        (p, q, (rows, columns)), part = cell
+        for images in pixels:
+            source = x[images, rows, columns, part]
+            matrix = scratch("columns", source.shape, x.dtype)
+            np.copyto(matrix, source)
+            upstream = dy[images].reshape(-1, f)
+            target = dw[p, q, part]
+            if len(pixels) == 1:
+                np.matmul(matrix.reshape(len(upstream), -1).T, upstream, out=target)
+            else:
+                product = scratch("part", target.shape, dw.dtype)
+                np.add(target, np.matmul(matrix.reshape(len(upstream), -1).T, upstream, out=product), out=target)
+
+    run(work, [(tap, part) for tap in taps for part in parts])
+    return dw

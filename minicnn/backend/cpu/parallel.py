@@ -4,6 +4,7 @@ NumPy lets go of the interpreter's lock in copies, ufuncs and matrix products, s
 shape and never by the number of workers: a seed gives the same bits on 1, 2 or 4 threads.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -110,8 +111,8 @@ def one_blas_thread() -> Iterator[None]:
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of this thread to write into, its contents undefined; the same memory at each call with this name."""
-    size = int(np.prod(shape))
-    key = (name, np.dtype(dtype))
+    size = math.prod(shape)
+    key = name, dtype
     buffer = _local.buffers.get(key)
     if buffer is None or buffer.size < size:
         buffer = _local.buffers[key] = np.empty(size, dtype)
