@@ -57,7 +57,7 @@ class Ours:
 
 
 class Torch:
-    """PyTorch, eager, channels_last. Its optimizer is the fused one, which is the fastest of its three."""
+    """PyTorch, eager, channels_last. Its optimizer is the fused one of its three."""
 
     title, needs = "PyTorch", "torch"
 
