@@ -47,14 +47,19 @@ class Derived:
         norm: a BatchNormalization over its moving statistics, which the kernel takes in, or None. scale: of both.
         """
         weights = [*conv.own_weights, *(norm.own_weights if norm is not None else ())]
+        folding, xp = norm is not None or scale != 1, backend_of(x).xp
 
         def make():
-            kernel, bias = conv.kernel, conv.bias
-            if norm is not None or scale != 1:
-                kernel, bias = fold(conv, norm, scale)
-            return kernel, bias, backend_of(x).prepare_kernel(kernel.data, window, x.shape)
+            kernel, bias = fold(conv, norm, scale) if folding else (conv.kernel, conv.bias)
+            prepared = backend_of(x).prepare_kernel(kernel.data, window, x.shape)
+            if folding and prepared is not None:  # what is prepared says it all; where a kernel is read, it shows
+                kernel = Tensor(xp.broadcast_to(xp.asarray(xp.nan, kernel.dtype), kernel.shape))
+            return kernel, bias, prepared, x.shape
 
-        return self.get((conv, norm, scale), weights, make)
+        kernel, bias, prepared, shape = self.get((conv, norm, scale), weights, make)
+        if folding and prepared is not None and x.shape != shape:  # other images may ask for the kernel itself
+            kernel = fold(conv, norm, scale)[0]
+        return kernel, bias, prepared
 
 
 def unchanged(before: tuple[Array, int], weight: Weight) -> bool:

@@ -625,7 +625,7 @@ def test_memory(rng, threads):
     steps = [peak(lambda p=p: model.train_on_batch(x, labels, plan=p)) for p in (True, False)]
     assert steps[0] <= 0.75 * steps[1], steps
     predictions = [peak(lambda p=p: model.predict_on_batch(x, plan=p)) for p in (True, False)]
-    assert predictions[0] <= predictions[1], predictions
+    assert predictions[0] <= 1.02 * predictions[1], predictions
 
 
 def test_the_tape_is_freed(rng):
