@@ -6,7 +6,7 @@ import pytest
 
 from minicnn import config
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import conv, norm, parallel, pieces, pool
+from minicnn.backend.cpu import conv, grouped, norm, parallel, pieces, pool
 from minicnn.backend.reference import Backend
 from tests.checks import assert_close
 
@@ -26,6 +26,11 @@ SHAPES = [  # x, (KH, KW, F), window
     ((70, 6, 5, 2), (3, 3, 4), Window(pads="same")),  # several images a tile
     ((2, 7, 6, 8), (3, 3, 12), Window(pads="same", groups=4)),
     ((2, 7, 6, 8), (3, 3, 16), Window((2, 1), "same", groups=8)),
+    ((3, 7, 6, 32), (3, 2, 40), Window((1, 2), "same", groups=8)),  # several blocks of groups
+    ((2, 9, 8, 6), (3, 3, 4), Window(pads="same", dilation=(2, 1), groups=2)),
+    ((3, 9, 8, 7), (3, 2, 7), Window((2, 1), "same", groups=7)),  # depthwise
+    ((2, 9, 8, 5), (3, 3, 5), Window((1, 3), ((2, 1), (0, 3)), (2, 2), groups=5)),
+    ((2, 9, 8, 1), (3, 3, 1), Window()),
 ]  # fmt: skip
 
 
@@ -36,6 +41,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(conv, "FEWEST", 1)
     monkeypatch.setattr(conv, "CHANNELS", 6)
     monkeypatch.setattr(conv, "PIXELS", 64)
+    monkeypatch.setattr(grouped, "BAND", 1 << 6)
     monkeypatch.setattr(norm, "PIECE", 1 << 7)
     monkeypatch.setattr(norm, "WIDE", 24)
     monkeypatch.setattr(pieces, "PIECE", 1 << 6)

@@ -11,14 +11,17 @@ from minicnn.config import config
 from tests.checks import assert_close
 
 REFERENCE = Backend(np)
-SHAPES = [  # x, F, pads
-    ((2, 7, 9, 3), 5, "valid"),
-    ((3, 8, 8, 4), 7, "same"),
-    ((2, 13, 14, 5), 3, ((2, 1), (0, 2))),
-    ((1, 3, 3, 2), 4, "valid"),  # one cell of y
-    ((2, 5, 6, 3), 2, ((3, 4), (3, 3))),  # more padding than the kernel reaches: the gradient is cut
-    ((70, 4, 5, 2), 3, "same"),  # several images a block
-    ((1, 61, 59, 8), 9, "same"),  # several blocks an image
+SHAPES = [  # x, F, window
+    ((2, 7, 9, 3), 5, Window()),
+    ((3, 8, 8, 4), 7, Window(pads="same")),
+    ((2, 13, 14, 5), 3, Window(pads=((2, 1), (0, 2)))),
+    ((1, 3, 3, 2), 4, Window()),  # one cell of y
+    ((2, 5, 6, 3), 2, Window(pads=((3, 4), (3, 3)))),  # more padding than the kernel reaches: the gradient is cut
+    ((70, 4, 5, 2), 3, Window(pads="same")),  # several images a block
+    ((1, 61, 59, 8), 9, Window(pads="same")),  # several blocks an image
+    ((2, 7, 9, 32), 40, Window(pads="same", groups=8)),  # two blocks of groups
+    ((2, 7, 9, 5), 5, Window(pads="same", groups=5)),
+    ((2, 7, 9, 34), 6, Window(groups=2)),
 ]
 TOLERANCE = {2: 2e-6, 4: 4e-6}
 
@@ -34,11 +37,11 @@ def block_bytes(request, monkeypatch):
 
 
 @pytest.mark.parametrize("m", [2, 4])
-@pytest.mark.parametrize(("shape", "f", "pads"), SHAPES)
-def test_convolution(block_bytes, monkeypatch, rng, shape, f, pads, m):
+@pytest.mark.parametrize(("shape", "f", "window"), SHAPES)
+def test_convolution(block_bytes, monkeypatch, rng, shape, f, window, m):
     monkeypatch.setattr(config, "conv", f"winograd{m}")
-    window = Window(pads=pads)
-    x, w = rng.normal(size=shape).astype("float32"), rng.normal(size=(3, 3, shape[3], f)).astype("float32")
+    x = rng.normal(size=shape).astype("float32")
+    w = rng.normal(size=(3, 3, shape[3] // window.groups, f)).astype("float32")
     expected = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), window)
     dy = rng.normal(size=expected.shape).astype("float32")
     got = CPU.conv2d(x, w, window), CPU.conv2d_input_grad(dy, w, x.shape, window)
@@ -100,7 +103,9 @@ def test_choice(monkeypatch):
     assert m((8, 224, 224, 3), 64) == 0
     assert m(large, 256, dtype="float64") == 0
     assert m(large, 256, kernel=(5, 5)) == m(large, 256, kernel=(1, 3)) == 0
-    for window in (Window((2, 2)), Window(dilation=(2, 2)), Window(groups=2), Window((1, 2))):
+    assert m((8, 56, 56, 128), 128, window=Window(pads="same", groups=32)) == 4  # ResNeXt
+    assert m((8, 56, 56, 128), 128, window=Window(pads="same", groups=128)) == 0
+    for window in (Window((2, 2)), Window(dilation=(2, 2)), Window((1, 2))):
         assert m(large, 256, window=window) == 0
     monkeypatch.setattr(config, "conv", "winograd2")
     assert (m(large, 256), m((1, 7, 7, 2), 2), m(large, 256, (5, 5))) == (2, 2, 0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, norm, pieces, pool, winograd
+from minicnn.backend.cpu import conv, grouped, norm, pieces, pool, winograd
 from minicnn.backend.cpu.choice import tile_size
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
@@ -17,15 +17,15 @@ BLOCK = 1 << 16  # multiplications times 64 of a piece of a matrix product
 
 @dataclass(frozen=True)
 class Prepared:
-    """The transform of a kernel for F(m x m, 3 x 3): (t*t, C, F)."""
+    """The transform of a kernel for F(m x m, 3 x 3): (t*t, B, C/B, F/B), B blocks of groups."""
 
     m: int
     u: np.ndarray
 
 
-def transformed(w, m: int, prepared: Prepared | None):
+def transformed(w, m: int, groups: int, prepared: Prepared | None):
     """U of w, from `prepared` where that has it."""
-    return prepared.u if prepared is not None and prepared.m == m else winograd.transform_kernel(w, m)
+    return prepared.u if prepared is not None and prepared.m == m else winograd.transform_kernel(w, m, groups)
 
 
 def epilogue_on_tiles(bias, scale, shift, residual, relu):
@@ -92,29 +92,32 @@ class CpuBackend(Backend):
         """Winograd's transform of w, where that is how images of `x_shape` are convolved."""
         out = window.output_size(x_shape[1:3], w.shape[:2])
         m = tile_size(x_shape, w.shape, window, out, w.dtype)
-        return Prepared(m, winograd.transform_kernel(w, m)) if m else None
+        return Prepared(m, winograd.transform_kernel(w, m, window.groups)) if m else None
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
-        if window.groups != 1:
-            return super().conv2d(x, w, window, bias, scale, shift, residual, relu)
         finish = epilogue_on_tiles(bias, scale, shift, residual, relu)
         out = window.output_size(x.shape[1:3], w.shape[:2])
         m = tile_size(x.shape, w.shape, window, out, np.result_type(x, w))
         if m:
             pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
-            return winograd.conv2d(x, transformed(w, m, prepared), pads, out, m, finish)
-        return conv.conv2d(x, w, window, finish)
+            return winograd.conv2d(x, transformed(w, m, window.groups, prepared), pads, out, m, finish)
+        kernel = conv if window.groups == 1 else grouped
+        return kernel.conv2d(x, w, window, finish)
 
     def conv2d_input_grad(self, dy, w, x_shape, window, prepared=None):
         """As the reference, as a convolution of dy."""
         (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], w.shape[:2])
-        m = tile_size(dy.shape, (*w.shape[:2], w.shape[3], w.shape[2]), window, x_shape[1:3], np.result_type(dy, w))
+        turned = *w.shape[:2], w.shape[3] // window.groups, w.shape[2] * window.groups
+        m = tile_size(dy.shape, turned, window, x_shape[1:3], np.result_type(dy, w))
         if m:
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-            return winograd.conv2d(dy, transformed(w, m, prepared), pads, x_shape[1:3], m, turned=True)
-        if window.groups == 1 and window.dilation == (1, 1):
-            return conv.input_grad(dy, w, x_shape, window)
+            return winograd.conv2d(dy, transformed(w, m, window.groups, prepared), pads, x_shape[1:3], m, turned=True)
+        if grouped.is_depthwise(w.shape, window.groups):
+            return grouped.depthwise_input_grad(dy, w, x_shape, window)
+        if window.dilation == (1, 1):
+            kernel = conv if window.groups == 1 else grouped
+            return kernel.input_grad(dy, w, x_shape, window)
 
         def some(part):
             return Backend.conv2d_input_grad(self, part, w, (part.shape[0], *x_shape[1:]), window)
@@ -123,12 +126,11 @@ class CpuBackend(Backend):
 
     def conv2d_weight_grad(self, x, dy, w_shape, window):
         """As the reference, cut along taps and channels."""
-        if window.groups != 1:
-            return super().conv2d_weight_grad(x, dy, w_shape, window)
         m = tile_size(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy))
         if m:
-            return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), m)
-        return conv.weight_grad(x, dy, w_shape, window)
+            return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), m, window.groups)
+        kernel = conv if window.groups == 1 else grouped
+        return kernel.weight_grad(x, dy, w_shape, window)
 
     # Pooling: images have nothing to do with each other --------------------------------------------------------------
 

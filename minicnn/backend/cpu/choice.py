@@ -8,12 +8,14 @@ reaches `rate`, which falls where it has few columns.
     winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / (MIDDLE * rate(F)) + TILE)
               + transform of w
 
+Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. A transform of w serves the forward pass and the gradient of the
 input, so each pays for half of it.
 """
 
 import numpy as np
 
+from minicnn.backend.cpu.blocks import Blocks, is_depthwise
 from minicnn.backend.window import Window
 from minicnn.config import config
 
@@ -36,17 +38,18 @@ def tile_size(x_shape, w_shape, window: Window, out, dtype) -> int:
         return 0
     if config.conv in TILES:
         return TILES[config.conv]
-    c, f = w_shape[2:]
-    if min(c, f) < THINNEST:
+    blocks = Blocks(w_shape, window.groups)
+    c, f = blocks.shape[2:]
+    if min(c, f) < THINNEST or is_depthwise(w_shape, window.groups):
         return 0
-    costs = {m: winograd_cost(m, x_shape[0], out, c, f) for m in (4, 2)}
-    costs[0] = direct_cost(x_shape, w_shape, window.strides, out)
+    costs = {m: winograd_cost(m, x_shape[0], out, blocks) for m in (4, 2)}
+    costs[0] = x_shape[0] * out[0] * out[1] * direct_cost(blocks, window, out)
     return min(costs, key=lambda m: costs[m])
 
 
 def winograd_fits(w_shape, window: Window) -> bool:
-    """Whether this is a 3x3 convolution of stride 1, with neither groups nor dilation."""
-    return w_shape[:2] == (3, 3) and window.strides == window.dilation == (1, 1) and window.groups == 1
+    """Whether this is a 3x3 convolution of stride 1 without dilation."""
+    return tuple(w_shape[:2]) == (3, 3) and window.strides == window.dilation == (1, 1)
 
 
 def neighbours(w_shape, strides, width: int) -> int:
@@ -55,10 +58,13 @@ def neighbours(w_shape, strides, width: int) -> int:
     return min(possible, key=lambda k: patch_cost(w_shape, strides[1], k))
 
 
-def direct_cost(x_shape, w_shape, strides, out) -> float:
-    """Nanoseconds of a direct convolution."""
-    together = neighbours(w_shape, strides, out[1])
-    return x_shape[0] * out[0] * out[1] * patch_cost(w_shape, strides[1], together)
+def direct_cost(blocks: Blocks, window: Window, out) -> float:
+    """Nanoseconds of a pixel of y in a direct convolution. A block among others is copied tap by tap."""
+    if blocks.count == 1:
+        together = neighbours(blocks.shape, window.strides, out[1])
+        return patch_cost(blocks.shape, window.strides[1], together)
+    kh, kw, c, f = blocks.shape
+    return blocks.count * kh * kw * patch_cost((1, 1, c, f), 1, 1)
 
 
 def patch_cost(w_shape, stride: int, together: int) -> float:
@@ -68,11 +74,13 @@ def patch_cost(w_shape, stride: int, together: int) -> float:
     return kh * length * ((0.2 + 3.5 / length) / together + 2 * f / rate(together * f))
 
 
-def winograd_cost(m: int, n: int, out, c: int, f: int) -> float:
+def winograd_cost(m: int, n: int, out, blocks: Blocks) -> float:
     """Nanoseconds of F(m x m, 3 x 3), half of the kernel's transform included."""
     t2, count = (m + 2) ** 2, n * -(-out[0] // m) * -(-out[1] // m)
+    c, f = blocks.shape[2:]
     transforms = t2 * (c + f) * MOVE + 2 * t2 * (t2 * c + m * m * f) / RATE
-    return count * (transforms + 2 * t2 * c * f / (MIDDLE * rate(f)) + TILE) + KERNEL[m] * c * f / 2
+    middle = 2 * t2 * c * f / (MIDDLE * rate(f))
+    return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * KERNEL[m] * c * f / 2
 
 
 def rate(columns: int) -> float:

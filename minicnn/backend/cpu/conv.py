@@ -95,16 +95,21 @@ class Patches:
     def __init__(self, x, w_shape, strides, dilation, out):
         kh, kw, c, f = w_shape
         self.dtype, (sh, sw), (dh, dw) = x.dtype, strides, dilation
-        self.together = neighbours(w_shape, strides, out[1]) if dw == 1 else 1
+        if x.strides[3] != x.itemsize:
+            x = np.ascontiguousarray(x)
+        in_rows = dw == 1 and x.strides[2] == c * x.itemsize  # whether a row of a window lies together
+        self.together = neighbours(w_shape, strides, out[1]) if in_rows else 1
         columns = kw + (self.together - 1) * sw
         self.depth = kh * columns * c
         self.count = len(x), out[0], out[1] // self.together
-        x = np.ascontiguousarray(x)
         step_n, step_h, step_w, _ = x.strides
         steps = (step_n, step_h * sh, step_w * sw * self.together, step_h * dh)
-        joined, shape = (columns * c, (kh,)) if dw == 1 else (c, (kh, kw))
+        joined, shape = (columns * c, (kh,)) if in_rows else (c, (kh, kw))
         self.item = np.dtype((np.void, joined * x.itemsize))
-        self.view = np.ndarray((*self.count, *shape), self.item, x, 0, steps if dw == 1 else (*steps, step_w * dw))
+        taps = () if in_rows else (step_w * dw,)
+        shape, steps = (*self.count, *shape, joined), (*steps, *taps, x.itemsize)
+        view = np.lib.stride_tricks.as_strided(x, shape, steps, writeable=False)
+        self.view = view.view(self.item)[..., 0]
         self.x = x if (kh, kw) == (1, 1) and (sh, sw) == (1, 1) and self.together == 1 else None
 
     def matrix(self, images, rows):

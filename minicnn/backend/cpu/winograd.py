@@ -13,6 +13,7 @@ Error in float32, against the largest y, unit-variance data of 64 channels: 3e-7
 
 import numpy as np
 
+from minicnn.backend.cpu.blocks import Blocks
 from minicnn.backend.cpu.parallel import run, scratch, spans
 from minicnn.backend.cpu.winograd_points import points
 
@@ -22,27 +23,31 @@ COLUMNS = 2048  # of a kernel that are transformed at a time: a product small en
 SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
 
 
-def transform_kernel(w, m: int):
-    """U of a kernel: (3, 3, C, F) -> (t*t, C, F), as products of a few columns at a time."""
-    _, _, c, f = w.shape
+def transform_kernel(w, m: int, groups: int = 1):
+    """U of a kernel: (3, 3, C/G, F) -> (t*t, B, C/B, F/B), as products of a few columns at a time.
+
+    B blocks of groups are convolutions of their own, each with a kernel that is zero between its groups (`blocks.py`).
+    """
+    blocks = Blocks(w.shape, groups)
+    flat = np.ascontiguousarray(blocks.kernels(w)).reshape(9, -1)
     g = points(m).kernel
-    flat = np.ascontiguousarray(w).reshape(9, c * f)
-    u = np.empty((len(g), c * f), w.dtype)
-    run(lambda part: np.matmul(g, flat[:, part], out=u[:, part]), spans(c * f, COLUMNS))
-    return u.reshape(-1, c, f)
+    u = np.empty((len(g), flat.shape[1]), w.dtype)
+    run(lambda part: np.matmul(g, flat[:, part], out=u[:, part]), spans(flat.shape[1], COLUMNS))
+    u = u.reshape(len(g), blocks.shape[2], blocks.count, blocks.shape[3]).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(u)
 
 
 def conv2d(x, u, pads, out, m: int, finish=None, turned: bool = False):
     """y of `Backend.conv2d`; finish(tile, images, rows) works on the rows of y that are done, while they are warm.
 
-    x: (N, H, W, C)   u: (t*t, C, F)   pads: ((top, bottom), (left, right))   out: (OH, OW)   -> (N, OH, OW, F)
-    turned: u belongs to the kernel turned by 180 degrees, (t*t, F, C): y is the gradient of that one's input.
+    x: (N, H, W, C)   u: (t*t, B, C/B, F/B)   pads: ((top, bottom), (left, right))   out: (OH, OW)   -> (N, OH, OW, F)
+    turned: u belongs to the kernel turned by 180 degrees, (t*t, B, F/B, C/B): y is the gradient of that one's input.
     """
     p = points(m)
     before, after = (p.turned_input, p.turned_output) if turned else (p.input, p.output)
     if turned:
-        u = u.transpose(0, 2, 1)
-    c, f = u.shape[1:]
+        u = u.transpose(0, 1, 3, 2)
+    b, c, f = u.shape[1], u.shape[1] * u.shape[2], u.shape[1] * u.shape[3]
     dtype, wide = u.dtype, -(-out[1] // m)
     y = np.empty((x.shape[0], *out, f), dtype)
 
@@ -55,17 +60,22 @@ def conv2d(x, u, pads, out, m: int, finish=None, turned: bool = False):
         band = cut_out(x[images], rows, wide, m, 2, (pads[0][0], pads[1][0]), dtype)
         np.matmul(before, tiles(band, m, p.t), out=v.transpose(1, 0, 2))
         products = scratch("tiles", (count, p.t * p.t, f), dtype)
-        np.matmul(v, u, out=products.transpose(1, 0, 2))
+        np.matmul(by_block(v, b), u, out=by_block(products.transpose(1, 0, 2), b))
         put(np.matmul(after, products, out=scratch("transformed", (count, m * m, f), dtype)), target, wide, m)
         if finish is not None:
             finish(target, images, span)
 
-    run(work, blocks(x.shape[0], out, m, max(c, f) * u.itemsize))
+    run(work, pieces_of(x.shape[0], out, m, max(c, f) * u.itemsize))
     return y
 
 
-def weight_grad(x, dy, pads, m: int):
-    """dw of `Backend.conv2d_weight_grad`: (3, 3, C, F) = G^T [sum over tiles of V[k]^T (A dy A^T)[k]] G.
+def by_block(x, b: int):
+    """(t*t, P, C) as (t*t, B, P, C/B), a view."""
+    return x.reshape(*x.shape[:2], b, -1).transpose(0, 2, 1, 3)
+
+
+def weight_grad(x, dy, pads, m: int, groups: int = 1):
+    """dw of `Backend.conv2d_weight_grad`: (3, 3, C/G, F) = G^T [sum over tiles of V[k]^T (A dy A^T)[k]] G.
 
     Tiles are transformed some thousands at a time, in blocks; then each worker takes whole products of the t*t, so that
     every sum has one owner and one order.   x: (N, H, W, C)   dy: (N, OH, OW, F)
@@ -73,8 +83,9 @@ def weight_grad(x, dy, pads, m: int):
     p = points(m)
     (n, *out, f), c = dy.shape, x.shape[3]
     squared, wide, dtype = p.t * p.t, -(-out[1] // m), np.result_type(x, dy)
-    pieces = blocks(n, out, m, max(c, f) * dtype.itemsize)
-    sums = np.zeros((squared, c, f), dtype)
+    pieces = pieces_of(n, out, m, max(c, f) * dtype.itemsize)
+    blocks = Blocks((3, 3, c // groups, f), groups)
+    sums = np.zeros((squared, blocks.count, *blocks.shape[2:]), dtype)
     for group in gathered(pieces, wide, SHARED_BYTES // (squared * (c + f) * dtype.itemsize)):
         count = group[-1][1].stop
         v = scratch("inputs", (squared, count, c), dtype)
@@ -88,17 +99,19 @@ def weight_grad(x, dy, pads, m: int):
             np.matmul(p.upstream, tiles(band, m, m), out=upstream[:, place].transpose(1, 0, 2))
 
         def multiply(k, v=v, upstream=upstream):
-            part = np.matmul(v[k].T, upstream[k], out=scratch("tiles", (c, f), dtype))
+            inputs, outputs = by_block(v[k : k + 1], blocks.count)[0], by_block(upstream[k : k + 1], blocks.count)[0]
+            part = np.matmul(inputs.transpose(0, 2, 1), outputs, out=scratch("tiles", sums.shape[1:], dtype))
             np.add(sums[k], part, out=sums[k])
 
         run(transform, group)
         run(multiply, range(squared))
-    dw, sums = np.empty((9, c * f), dtype), sums.reshape(squared, c * f)
-    run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(c * f, COLUMNS))
-    return dw.reshape(3, 3, c, f)
+    dw, sums = np.empty((9, sums[0].size), dtype), sums.reshape(squared, -1)
+    run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(dw.shape[1], COLUMNS))
+    dw = dw.reshape(3, 3, blocks.count, *blocks.shape[2:])
+    return np.concatenate([blocks.own(dw[:, :, b]) for b in range(blocks.count)], axis=3) if groups > 1 else dw[:, :, 0]
 
 
-def blocks(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, slice]]:
+def pieces_of(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, slice]]:
     """Pieces of work: some rows of tiles of one image, or several images whole."""
     tall, wide = -(-out[0] // m), -(-out[1] // m)
     t = m + 2
