@@ -12,7 +12,7 @@ from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
-BLOCK = 1 << 16  # multiplications times 64 of a piece of a matrix product
+BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,13 @@ def padded(x, pads):
     n, h, w, c = x.shape
     out = np.empty((n, top + h + bottom, left + w + right, c), x.dtype)
 
-    def work(i):
-        out[i, :top] = out[i, top + h :] = 0
-        out[i, top : top + h, :left] = out[i, top : top + h, left + w :] = 0
-        out[i, top : top + h, left : left + w] = x[i]
+    def work(images):
+        part = out[images]
+        part[:, :top] = part[:, top + h :] = 0
+        part[:, top : top + h, :left] = part[:, top : top + h, left + w :] = 0
+        part[:, top : top + h, left : left + w] = x[images]
 
-    run(work, range(n))
+    run(work, spans(n, TILE_BYTES // (h * w * c * x.itemsize)))
     return out
 
 

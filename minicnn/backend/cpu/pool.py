@@ -23,6 +23,7 @@ class Walk:
         (self.sh, self.sw), (dh, dw) = window.strides, window.dilation
         reach = (size[0] - 1) * dh, (size[1] - 1) * dw
         self.places = min(self.sh, reach[0] + 1), min(self.sw, reach[1] + 1)
+        self.apart = self.sh > reach[0] and self.sw > reach[1]  # whether no cell of x is in two windows
         self.more = reach[0] // self.sh, reach[1] // self.sw  # rows and columns of a place beyond those of y
         self.steps = [(p * dh, q * dw) for p in range(size[0]) for q in range(size[1])]
         n, h, w, c = x_shape
@@ -107,12 +108,14 @@ def max_pool_grad(dy, x, y, size, window: Window):
 
     def spread(images, band, gradients):
         left, maxima = dy[images, band], y[images, band]
-        part, rest = (scratch(name, left.shape, dy.dtype) for name in ("part", "rest"))
+        rest = scratch("rest", left.shape, dy.dtype)
         hit = scratch("hit", left.shape, bool)
         cells = walk.load(x[images], band, np.nan)  # equal to no maximum, not even to one of -inf
         for cell, gradient in zip(walk.taps(cells, band), walk.taps(gradients, band), strict=True):
+            part = gradient if walk.apart else scratch("part", left.shape, dy.dtype)
             np.multiply(left, np.equal(cell, maxima, out=hit), out=part)
-            np.add(gradient, part, out=gradient)
+            if not walk.apart:
+                np.add(gradient, part, out=gradient)
             left = np.subtract(left, part, out=rest)
 
     return sweep_back(walk, dy.dtype, spread)
@@ -126,7 +129,7 @@ def avg_pool_grad(dy, x_shape, size, window: Window, cells):
         part = dy[images, band]
         share = np.divide(part, cells[band], out=scratch("part", part.shape, dy.dtype))
         for gradient in walk.taps(gradients, band):
-            np.add(gradient, share, out=gradient)
+            np.copyto(gradient, share) if walk.apart else np.add(gradient, share, out=gradient)
 
     return sweep_back(walk, dy.dtype, spread)
 
@@ -134,15 +137,21 @@ def avg_pool_grad(dy, x_shape, size, window: Window, cells):
 def sweep_back(walk: Walk, dtype, spread):
     """dx of all images: spread(images, band, gradients) adds to the sorted cells what a band of dy gives them.
 
-    Bands overlap in x where windows do, so those of an image belong to one worker.
+    Bands overlap in x where windows do, so those of an image belong to one worker. Windows that are apart write.
     """
     dx = np.empty(walk.shape, dtype)
+    pixel = np.dtype((np.void, dx.shape[3] * dx.itemsize))
 
     def work(images):
         part = dx[images]
         part[...] = 0
         for band in walk.bands:
             gradients = walk.array("gradients", len(part), band, dtype)
+            if walk.apart:
+                spread(images, band, gradients)
+                for here, there in walk.cells(gradients.view(pixel), band):
+                    np.copyto(part.view(pixel)[there], here)
+                continue
             gradients[...] = 0
             spread(images, band, gradients)
             for here, there in walk.cells(gradients, band):
