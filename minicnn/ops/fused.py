@@ -15,12 +15,11 @@ class Conv2DAct(Conv2D):
     """y = max(conv(x, w) + b + residual, 0), the sum and ReLU optional: they are done on the tile in the cache.
 
     x: (N, H, W, C)   w: (KH, KW, C/groups, F)   b: (F,) or None   residual: like y, or None   y: (N, OH, OW, F)
-    prepared: what `backend.prepare_kernel` made of w, where it is at hand.
     """
 
     def __init__(self, window: Window | None = None, relu: bool = True, prepared=None):
-        super().__init__(window)
-        self.relu, self.prepared = relu, prepared
+        super().__init__(window, prepared)
+        self.relu = relu
 
     def forward(self, x, w, b=None, residual=None):
         self.remember(x, w)
