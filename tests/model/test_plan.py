@@ -129,7 +129,7 @@ ALL = [(name, variant) for name in zoo.names() for variant in zoo.entry(name).va
 
 
 def network(name, variant=None):
-    size = SIZES.get(zoo.FAMILIES[name], 32)
+    size = 64 if variant == "notebook002" else SIZES.get(zoo.FAMILIES[name], 32)
     return zoo.build(name, variant, input_shape=(size, size, zoo.entry(name).input_shape[2]), classes=5)
 
 
