@@ -19,7 +19,7 @@ class Config:
     floatx: str = "float32"
     epsilon: float = 1e-7
     seed: int = 0
-    threads: int | None = None  # None: as many as the BLAS library takes by itself
+    threads: int | None = None  # None: as many as there are cores for this process
     conv: str = "auto"
     precision: str = "default"
     draws: int = 0  # initial weights drawn since the seed was set: their place in the order of creation
@@ -89,7 +89,7 @@ def set_random_seed(seed: int) -> None:
 
 
 def set_threads(count: int) -> None:
-    """Limits the BLAS library to `count` threads, for the rest of the process."""
+    """Lets `count` threads compute, for the rest of the process: our workers, or BLAS where they are not at work."""
     if count < 1:
         raise ValueError(f"threads must be at least 1, got {count}")
     from threadpoolctl import threadpool_limits
