@@ -11,11 +11,11 @@ Dumoulin & Visin 2016, arXiv:1603.07285, section 4 (transposed convolutions). Er
 import numpy as np
 
 from minicnn.backend.cpu.choice import neighbours
-from minicnn.backend.cpu.parallel import run, scratch, spans
+from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.window import Window
 
 TILE_BYTES = 1 << 20  # the patches of a band
-FEWEST = 256  # rows of a product, so that the kernel, repacked for each, is used often enough
+FEWEST = 512  # rows of a product, so that the kernel, repacked for each, is used often enough
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 LARGE_KERNEL = 1 << 17  # cells, beyond which each worker sums up its own cells over all pixels instead
 CHANNELS, PIXELS = 128, 1 << 13  # of a product for such a kernel
@@ -127,7 +127,7 @@ class Patches:
         n, rows, wide = self.count
         fit = max(TILE_BYTES // max(wide * self.depth * self.dtype.itemsize, 1), -(-FEWEST // wide))
         if fit >= rows:
-            return [(images, slice(0, rows)) for images in spans(n, fit // rows)]
+            return [(images, slice(0, rows)) for images in image_spans(n, rows, fit)]
         bands = -(-rows // fit)
         return [(slice(i, i + 1), band) for i in range(n) for band in spans(rows, -(-rows // bands))]
 

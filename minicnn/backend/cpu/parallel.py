@@ -24,6 +24,14 @@ class _Local(threading.local):
         self.busy = False
 
 
+def image_spans(images: int, each: int, about: int) -> list[slice]:
+    """Whole images in pieces of `about` units, `each` an image; few pieces are even in number, so that two workers have
+    equally much to do."""
+    parts = max(round(images * each / about), 1)
+    parts += parts % 2 if parts < 8 else 0
+    return spans(images, -(-images // parts))
+
+
 class _Blas:
     def __init__(self):
         self.lock = threading.Lock()

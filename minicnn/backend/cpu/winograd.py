@@ -14,11 +14,11 @@ Error in float32, against the largest y, unit-variance data of 64 channels: 3e-7
 import numpy as np
 
 from minicnn.backend.cpu.blocks import Blocks
-from minicnn.backend.cpu.parallel import run, scratch, spans
+from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.cpu.winograd_points import points
 
 BLOCK_BYTES = 1 << 20  # tiles and their transforms that are worked on at a time
-FEWEST = 64  # tiles of a block, so that U, read once a block, is used often enough
+FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
 COLUMNS = 2048  # of a kernel that are transformed at a time: a product small enough not to be packed
 SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
 
@@ -117,7 +117,7 @@ def pieces_of(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, sl
     t = m + 2
     count = max(BLOCK_BYTES // (2 * t * t * bytes_of_a_cell), FEWEST)
     if count >= tall * wide:
-        return [(images, slice(0, tall)) for images in spans(n, count // (tall * wide))]
+        return [(images, slice(0, tall)) for images in image_spans(n, tall * wide, count)]
     bands = -(-tall * wide // count)
     return [(slice(i, i + 1), rows) for i in range(n) for rows in spans(tall, -(-tall // bands))]
 
