@@ -122,10 +122,7 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
     inverse = 1 / np.sqrt(variance + dtype.type(epsilon))
     dbeta, with_x = rows.fold(sums).sum(axis=0)
     dgamma = (with_x - mean * dbeta) * inverse
-    factor = inverse if gamma is None else inverse * gamma
-    slope = -factor * inverse * (dgamma / rows.pixels)
-    offset = -factor * (dbeta / rows.pixels) - slope * mean
-    wide = [rows.tiled(v.astype(dtype)) for v in (factor, slope, offset)]
+    wide = [rows.tiled(v.astype(dtype)) for v in coefficients(dbeta, dgamma, mean, inverse, gamma, rows.pixels)]
 
     def make(span):
         piece = np.multiply(xs[span], wide[1], out=scratch("piece", xs[span].shape, dtype))
@@ -136,3 +133,10 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
     run(make, rows.pieces)
     to_residual = (masked.reshape(x.shape) if ys is not None else dy) if residual else None
     return dx, dgamma.astype(dtype), dbeta.astype(dtype), to_residual
+
+
+def coefficients(dbeta, dgamma, mean, inverse, gamma, count: int):
+    """factor, slope and offset with dx = factor*dy + slope*x + offset, collected from `Backend.batch_norm_grad`."""
+    factor = inverse if gamma is None else inverse * gamma
+    slope = -factor * inverse * (dgamma / count)
+    return factor, slope, -factor * (dbeta / count) - slope * mean
