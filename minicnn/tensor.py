@@ -388,7 +388,7 @@ def _hand_on(tensor: Tensor, dy: Array, gradients: dict[Tensor, Array], probe: P
         if probe is not None:
             probe(edge, gradient)
         if edge.parent in gradients:
-            gradients[edge.parent] = gradients[edge.parent] + gradient
+            gradients[edge.parent] = backend_of(gradient).add(gradients[edge.parent], gradient)
         else:
             gradients[edge.parent] = gradient
             new.append(edge.parent)

@@ -8,7 +8,7 @@ class Add(Op):
     back."""
 
     def forward(self, a, b):
-        return a + b
+        return self.backend.add(a, b) if a.shape == b.shape else a + b
 
     def backward(self, dy):
         return dy, dy
