@@ -1,8 +1,9 @@
 """Keras's vocabulary, and a few layers that residual networks and LeNet need beside it."""
 
-from minicnn.layers.base import Input, InputLayer, Layer, Node, Symbol
+from minicnn.layers.base import Layer
 from minicnn.layers.conv import Conv2D, DepthwiseConv2D, SeparableConv2D
 from minicnn.layers.core import Activation, Dense, Dropout, Flatten, Lambda, ReLU, Reshape, Softmax
+from minicnn.layers.inputs import Input, InputLayer
 from minicnn.layers.merge import Add, Concatenate, Multiply, PadShortcut, Scale, ScaledAdd, add, concatenate, multiply
 from minicnn.layers.norm import BatchNormalization, LocalResponseNormalization
 from minicnn.layers.pool import (
@@ -14,6 +15,7 @@ from minicnn.layers.pool import (
     Subsampling2D,
     ZeroPadding2D,
 )
+from minicnn.layers.symbols import Node, Symbol
 
 # Keras's second names
 Convolution2D = Conv2D

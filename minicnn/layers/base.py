@@ -5,7 +5,6 @@ running it.
 Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a Tensor or an array, a Tensor.
 """
 
-import copy
 import inspect
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,71 +18,12 @@ from minicnn.backend import backend_of
 from minicnn.config import FLOAT_TYPES, config
 from minicnn.layers import activations, initializers, regularizers
 from minicnn.layers.naming import automatic_name
+from minicnn.layers.symbols import Node, Shape, Symbol, shapes_of, unique
 from minicnn.names import snake_case
 from minicnn.names import unknown as unknown_name
-from minicnn.tensor import Deferred, Tensor, Weight, apply, no_grad, scope
+from minicnn.tensor import Tensor, Weight, apply, no_grad, scope
 
-Shape = tuple[int | None, ...]
 UNKNOWN = (97, 89)  # stand in for a height and a width that are not known; odd enough to be found again in the result
-
-
-class Symbol(Deferred):
-    """The output number `index` of a node, of which only the shape is known: (None, H, W, C)."""
-
-    def __init__(self, shape: Shape, node: "Node", index: int = 0, dtype: str = "float32"):
-        self.shape, self.node, self.index, self.dtype = tuple(shape), node, index, dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def name(self) -> str:
-        """The name of the layer that gives it."""
-        return self.node.layer.name
-
-    def __repr__(self) -> str:
-        return f"Symbol(shape={self.shape}, from={self.name})"
-
-    def __len__(self):
-        raise TypeError(f"{self!r} has no length: it holds no numbers yet")
-
-    def __iter__(self):
-        raise TypeError(f"{self!r} cannot be iterated over: it holds no numbers yet")
-
-    def __array__(self, *_, **__):
-        raise TypeError(f"{self!r} holds no numbers yet: use layers or minicnn.functions on it, or run a model")
-
-    def defer(self, op, inputs):
-        """`op` on symbols: a node whose layer is an `Operation`."""
-        return Operation(op, inputs).connect()
-
-
-class Node:
-    """One call of a layer: its parents (symbols), its outputs (symbols), and which of the layer's calls it is."""
-
-    def __init__(self, layer: "Layer", parents: list[Symbol], many: bool, training: bool | None = None):
-        self.layer, self.parents, self.many, self.training = layer, parents, many, training
-        self.call = len(layer.calls)
-        self.outputs: list[Symbol] = []
-        layer.calls.append(self)
-
-    def __repr__(self) -> str:
-        return f"Node({self.layer.name}, call {self.call})"
-
-    def arrange(self, inputs: list) -> Any:
-        """The inputs as the layer takes them: a list, or the only one."""
-        return inputs if self.many else inputs[0]
-
-    def multiply_adds(self) -> int:
-        """Those of one image through this call."""
-        if not self.parents:
-            return 0
-        given = [s.shape for s in self.outputs]
-        return self.layer.multiply_adds(
-            self.arrange([p.shape for p in self.parents]), given if len(given) > 1 else given[0]
-        )
 
 
 class _Caller(threading.local):
@@ -446,89 +386,3 @@ def serialize(value: Any) -> Any:
         entry = {"class_name": type(value).__name__, "config": value.get_config()}
         return {"module": module, **entry, "registered_name": None}
     return activations.serialize(value) if callable(value) else value
-
-
-class Operation(Layer):
-    """One op on symbols (and constants): what `x * 2` means before there are numbers. Not in model.layers, as in
-    Keras."""
-
-    hidden = True
-
-    def __init__(self, op: ops.Op, inputs: Sequence[Any]):
-        super().__init__(automatic_name(snake_case(type(op).__name__)))
-        self.op = op
-        self.template = [None if isinstance(x, Symbol) else (x,) for x in inputs]  # (constant,) or None for a symbol
-        self.symbols = [x for x in inputs if isinstance(x, Symbol)]
-
-    def connect(self) -> Symbol:
-        """Adds the node to the graph."""
-        return self(self.symbols)
-
-    def call(self, xs):
-        """The op on the tensors, constants in their places."""
-        tensors = iter(xs)
-        return apply(copy.copy(self.op), *(next(tensors) if c is None else c[0] for c in self.template))
-
-
-class InputLayer(Layer):
-    """Where numbers enter a model. shape: of one example, (H, W, C)."""
-
-    def __init__(self, shape: Sequence[int | None] | None = None, batch_size: int | None = None, **common):
-        super().__init__(**common)
-        if (
-            shape is None
-            or isinstance(shape, int)
-            or not all(n is None or (isinstance(n, int) and n > 0) for n in shape)
-        ):
-            raise ValueError(f"{self.name}: shape must be the sizes of one example, (H, W, C), got {shape!r}")
-        self.shape, self.batch_size = tuple(shape), batch_size
-        self.built = True
-        node = Node(self, [], False)
-        node.outputs = [Symbol((batch_size, *self.shape), node, 0, self.dtype)]
-
-    def call(self, x):
-        """x itself"""
-        return x
-
-    def get_config(self):
-        """Keras's form: `batch_shape` in place of shape and batch_size."""
-        return {"batch_shape": [self.batch_size, *self.shape], "dtype": self.dtype, "name": self.name}
-
-    @classmethod
-    def from_config(cls, settings):
-        """The layer that `get_config` describes."""
-        settings = dict(settings)
-        batch_size, *shape = settings.pop("batch_shape")
-        return cls(shape, batch_size, **settings)
-
-
-def Input(  # noqa: N802  (Keras's name)
-    shape: Sequence[int | None] | None = None,
-    batch_size: int | None = None,
-    dtype: str | None = None,
-    name: str | None = None,
-) -> Symbol:
-    """A symbol of shape (None, *shape): where a model begins."""
-    return InputLayer(shape, batch_size, name=name or automatic_name("input_layer"), dtype=dtype).output
-
-
-def shapes_of(inputs: Any) -> Any:
-    """The shape of a tensor with an open batch, (None, H, W, C); of a list, a list."""
-    if isinstance(inputs, list | tuple):
-        return [shapes_of(x) for x in inputs]
-    return (None, *inputs.shape[1:])
-
-
-def unique(items: Sequence[Any]) -> list[Any]:
-    """The items in their order, each object once."""
-    return list({id(x): x for x in items}.values())
-
-
-def int_shape(x: Any) -> Shape:
-    """The shape of a symbol or tensor as a tuple (Keras's backend.int_shape)."""
-    return tuple(x.shape)
-
-
-def is_keras_tensor(x: Any) -> bool:
-    """Whether x is a symbol (Keras's backend.is_keras_tensor)."""
-    return isinstance(x, Symbol)

@@ -3,8 +3,9 @@
 from typing import Any
 
 from minicnn import functions
-from minicnn.layers.base import Layer, Shape
+from minicnn.layers.base import Layer
 from minicnn.layers.core import SameShape, positive
+from minicnn.layers.symbols import Shape
 from minicnn.layers.windows import check_images, pair
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend import Window
-from minicnn.layers.base import Layer, Shape
+from minicnn.layers.base import Layer
+from minicnn.layers.symbols import Shape
 
 
 def pair(layer: Layer, name: str, value: Any, smallest: int = 1) -> tuple[int, int]:

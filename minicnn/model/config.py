@@ -3,7 +3,9 @@
 from typing import Any
 
 from minicnn import layers as vocabulary
-from minicnn.layers.base import InputLayer, Layer, Symbol
+from minicnn.layers.base import Layer
+from minicnn.layers.inputs import InputLayer
+from minicnn.layers.symbols import Symbol
 
 # The layers that a file may name. A class is looked up here and nowhere else: a file cannot make us import anything.
 CLASSES: dict[str, type[Layer]] = {

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from minicnn.layers.base import InputLayer, Layer, Node, Symbol
+from minicnn.layers.base import Layer
+from minicnn.layers.inputs import InputLayer
+from minicnn.layers.symbols import Node, Symbol
 
 
 def walk(inputs: Sequence[Symbol], outputs: Sequence[Symbol]) -> tuple[list[Node], list[Layer]]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.formats.keras_files import Stored, numbered
-from minicnn.layers.base import Layer, unique
+from minicnn.layers.base import Layer
+from minicnn.layers.symbols import unique
 from minicnn.names import snake_case
 from minicnn.tensor import Weight
 

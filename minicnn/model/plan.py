@@ -13,7 +13,8 @@ from typing import Any
 
 from minicnn import functions, layers, ops
 from minicnn.layers import activations
-from minicnn.layers.base import Node, Operation, Symbol
+from minicnn.layers.inputs import Operation
+from minicnn.layers.symbols import Node, Symbol
 from minicnn.model.derived import Derived
 from minicnn.tensor import Tensor, apply, scope
 

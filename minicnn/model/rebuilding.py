@@ -14,13 +14,16 @@ from typing import Any
 from minicnn.config import FLOAT_TYPES
 from minicnn.formats import FormatError, keras_files
 from minicnn.layers import activations
-from minicnn.layers.base import InputLayer, Layer, Symbol
+from minicnn.layers.base import Layer
 from minicnn.layers.core import Lambda
 from minicnn.layers.initializers import stand_ins
+from minicnn.layers.inputs import InputLayer
+from minicnn.layers.symbols import Symbol
 from minicnn.model.config import CLASSES
 from minicnn.model.matching import automatic
-from minicnn.model.model import Model, Sequential
+from minicnn.model.model import Model
 from minicnn.model.saving import load_stored
+from minicnn.model.sequential import Sequential
 from minicnn.names import unknown
 
 Custom = Mapping[str, Any]

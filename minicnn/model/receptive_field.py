@@ -15,9 +15,11 @@ from typing import Any
 
 from minicnn import layers, ops
 from minicnn.backend import Window
-from minicnn.layers.base import Layer, Node, Operation, Shape
+from minicnn.layers.base import Layer
 from minicnn.layers.core import SameShape
+from minicnn.layers.inputs import Operation
 from minicnn.layers.merge import Merge
+from minicnn.layers.symbols import Node, Shape
 
 
 @dataclass(frozen=True)

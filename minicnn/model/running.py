@@ -7,7 +7,9 @@ from typing import Any
 from minicnn import layers, ops
 from minicnn.backend import backend_of
 from minicnn.layers import activations
-from minicnn.layers.base import InputLayer, Layer, Operation, Symbol
+from minicnn.layers.base import Layer
+from minicnn.layers.inputs import InputLayer, Operation
+from minicnn.layers.symbols import Symbol
 from minicnn.model.plan import Pass, Step, count_uses, grouped, singles
 from minicnn.tensor import Tensor, no_grad, recording
 

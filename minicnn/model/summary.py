@@ -6,7 +6,8 @@ import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicnn.layers.base import InputLayer, Layer, Operation
+from minicnn.layers.base import Layer
+from minicnn.layers.inputs import InputLayer, Operation
 
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 WIDEST = {"Layer (type)": 46, "Connected to": 46, "Output Shape": 24}  # of the columns that can fold, in characters
