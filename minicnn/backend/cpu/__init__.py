@@ -82,7 +82,7 @@ class CpuBackend(Backend):
         if m >= n:
             run(lambda rows: np.matmul(a[rows], b, out=y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
         else:
-            columns = spans(n, max(16, 64 * BLOCK // max(k * m, 1)))
+            columns = spans(n, max(512, 64 * BLOCK // max(k * m, 1)))  # narrow ones would be read in snippets
             run(lambda part: np.matmul(a, b[:, part], out=y[:, part]), columns)
         return y
 
@@ -126,7 +126,7 @@ class CpuBackend(Backend):
 
     def conv2d_weight_grad(self, x, dy, w_shape, window):
         """As the reference, cut along taps and channels."""
-        m = tile_size(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy))
+        m = tile_size(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy), passes=1.0)
         if m:
             return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), m, window.groups)
         kernel = conv if window.groups == 1 else grouped

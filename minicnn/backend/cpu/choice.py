@@ -10,7 +10,7 @@ reaches `rate`, which falls where it has few columns.
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. A transform of w serves the forward pass and the gradient of the
-input, so each pays for half of it.
+input, so each pays for half of it; the gradient of the kernel, which is summed up as a transform, for one.
 """
 
 import numpy as np
@@ -28,9 +28,10 @@ THINNEST = 8  # channels and filters below which the products of Winograd's midd
 TILES = {"winograd2": 2, "winograd4": 4}
 
 
-def tile_size(x_shape, w_shape, window: Window, out, dtype) -> int:
+def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> int:
     """m of F(m x m, 3 x 3), or 0 for a direct convolution of x (N, H, W, C) with w (KH, KW, C/G, F).
 
+    passes: how many transforms of a kernel to count.
     Winograd takes float32 alone (float64 is asked for where digits count), and no `precision="highest"`.
     """
     possible = winograd_fits(w_shape, window) and dtype == np.float32 and config.precision != "highest"
@@ -42,7 +43,7 @@ def tile_size(x_shape, w_shape, window: Window, out, dtype) -> int:
     c, f = blocks.shape[2:]
     if min(c, f) < THINNEST or is_depthwise(w_shape, window.groups):
         return 0
-    costs = {m: winograd_cost(m, x_shape[0], out, blocks) for m in (4, 2)}
+    costs = {m: winograd_cost(m, x_shape[0], out, blocks, passes) for m in (4, 2)}
     costs[0] = x_shape[0] * out[0] * out[1] * direct_cost(blocks, window, out)
     return min(costs, key=lambda m: costs[m])
 
@@ -74,13 +75,13 @@ def patch_cost(w_shape, stride: int, together: int) -> float:
     return kh * length * ((0.2 + 3.5 / length) / together + 2 * f / rate(together * f))
 
 
-def winograd_cost(m: int, n: int, out, blocks: Blocks) -> float:
-    """Nanoseconds of F(m x m, 3 x 3), half of the kernel's transform included."""
+def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
+    """Nanoseconds of F(m x m, 3 x 3), with so many transforms of the kernel."""
     t2, count = (m + 2) ** 2, n * -(-out[0] // m) * -(-out[1] // m)
     c, f = blocks.shape[2:]
     transforms = t2 * (c + f) * MOVE + 2 * t2 * (t2 * c + m * m * f) / RATE
     middle = 2 * t2 * c * f / (MIDDLE * rate(f))
-    return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * KERNEL[m] * c * f / 2
+    return count * (blocks.count * (transforms + middle) + TILE) + passes * blocks.count * KERNEL[m] * c * f
 
 
 def rate(columns: int) -> float:

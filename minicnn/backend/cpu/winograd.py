@@ -85,7 +85,7 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
     squared, wide, dtype = p.t * p.t, -(-out[1] // m), np.result_type(x, dy)
     pieces = pieces_of(n, out, m, max(c, f) * dtype.itemsize)
     blocks = Blocks((3, 3, c // groups, f), groups)
-    sums = np.zeros((squared, blocks.count, *blocks.shape[2:]), dtype)
+    sums = np.empty((squared, blocks.count, *blocks.shape[2:]), dtype)
     for group in gathered(pieces, wide, SHARED_BYTES // (squared * (c + f) * dtype.itemsize)):
         count = group[-1][1].stop
         v = scratch("inputs", (squared, count, c), dtype)
@@ -98,8 +98,11 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
             band = cut_out(dy[images], rows, wide, m, 0, (0, 0), dtype)
             np.matmul(p.upstream, tiles(band, m, m), out=upstream[:, place].transpose(1, 0, 2))
 
-        def multiply(k, v=v, upstream=upstream):
+        def multiply(k, v=v, upstream=upstream, first=group[0][0] == pieces[0]):
             inputs, outputs = by_block(v[k : k + 1], blocks.count)[0], by_block(upstream[k : k + 1], blocks.count)[0]
+            if first:
+                np.matmul(inputs.transpose(0, 2, 1), outputs, out=sums[k])
+                return
             part = np.matmul(inputs.transpose(0, 2, 1), outputs, out=scratch("tiles", sums.shape[1:], dtype))
             np.add(sums[k], part, out=sums[k])
 
