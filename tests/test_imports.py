@@ -1,6 +1,7 @@
 """A file imports only from its left, and importing the package imports little."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,9 +114,11 @@ def test_the_arrows_say_what_the_design_says():
 
 
 def run(code):
-    """What a fresh interpreter prints."""
+    """What a fresh interpreter prints. It may keep compiled files, as an installation does."""
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent).stdout
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent, env=environment)
+    return result.stdout
 
 
 def test_importing_the_package_imports_no_heavy_library():
