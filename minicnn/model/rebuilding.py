@@ -54,7 +54,7 @@ def load_model(path: str | Path, custom_objects: Custom | None = None) -> Model:
     if config is None:
         raise FormatError(f"{path} holds weights and no model: build the model, then model.load_weights({str(path)!r})")
     with stand_ins():
-        model = _guarded(f"{path}: its config", lambda: make_model(config, custom_objects or {}))
+        model = _guarded(f"{path}: its config", lambda: make_model(config, custom_objects or {}), custom_objects)
     if not model.built:
         raise ValueError(f"{path}: the shape of the model's input is not in the file: build it, then load its weights")
     load_stored(model, file.layers, path)
@@ -68,16 +68,17 @@ def model_from_config(config: dict[str, Any], custom_objects: Custom | None = No
     """
     if "class_name" not in config:
         config = {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
-    return _guarded("the config", lambda: make_model(config, custom_objects or {}))
+    return _guarded("the config", lambda: make_model(config, custom_objects or {}), custom_objects)
 
 
-def _guarded(what: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives. Whatever else damaged data makes Python raise becomes a ValueError."""
+def _guarded(what: str, make: Callable[[], Any], custom: Custom | None) -> Any:
+    """What `make` gives. What else damaged data, or somebody's own objects, make Python raise becomes a ValueError."""
     try:
         return make()
     except (TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError, ArithmeticError) as error:
         text = f"{type(error).__name__}: {error}"
-        raise FormatError(f"{what} is damaged, or of a form that is not known ({text[:200]})") from None
+        own = f", or an error came from your custom_objects ({', '.join(custom)})" if custom else ""
+        raise FormatError(f"{what} is damaged, or of a form that is not known{own}: {text[:200]}") from error
 
 
 # Models --------------------------------------------------------------------------------------------------------------

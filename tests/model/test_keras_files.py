@@ -426,3 +426,14 @@ def test_pretrained_lenets(mnist, number):
     model.load_weights(folder / f"deepxplore_Model{number}.h5")
     expected = np.load(folder / f"deepxplore_Model{number}.softmax.npy")
     assert_close(model.predict(images, verbose=0), expected.astype(np.float32))
+
+
+def test_an_error_in_somebodys_own_function_is_not_called_damage_alone():
+    inputs = layers.Input((3,))
+    config = Model(inputs, layers.Lambda(lambda x: x * 2, name="double")(inputs)).get_config()
+
+    def double(x):
+        raise TypeError("my own mistake")
+
+    with pytest.raises(ValueError, match=r"custom_objects \(double\).*my own mistake"):
+        model_from_config(config, custom_objects={"double": double})
