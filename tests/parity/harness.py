@@ -77,7 +77,9 @@ def outputs_differ(ours, theirs, x) -> float:
     """The worst error in inference of the logits, or of the outputs where there are none."""
     with no_grad():
         mine = [y if y.logits is None else y.logits for y in to_list(ours(x, training=False))]
-    return worst(mine, [getattr(y, "_keras_logits", y) for y in to_list(theirs(x, training=False))])
+    other = [getattr(y, "_keras_logits", y) for y in to_list(theirs(x, training=False))]
+    assert [y.dtype for y in mine] == [x.dtype] * len(other), "the outputs must keep the type of the images"
+    return worst(mine, other)
 
 
 def set_random_weights(model, rng) -> None:
