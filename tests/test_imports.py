@@ -113,10 +113,10 @@ def test_the_arrows_say_what_the_design_says():
     assert all(name not in LEFT[name] for name in LEFT)
 
 
-def run(code):
-    """What a fresh interpreter prints. It may keep compiled files, as an installation does."""
+def run(code, **more):
+    """What a fresh interpreter prints. It may keep compiled files, as an installation does; `more` is environment."""
     command = [sys.executable, "-c", code]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | more
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent, env=environment)
     return result.stdout
 
@@ -126,7 +126,16 @@ def test_importing_the_package_imports_no_heavy_library():
     assert not set(HEAVY) & set(loaded)
 
 
-def test_importing_the_package_is_quick():
-    """Processor time, best of five, so that a busy machine does not fail it; NumPy itself takes about 0.1 s of it."""
-    code = "import time; start = time.process_time(); import minicnn; print(time.process_time() - start)"
-    assert min(float(run(code)) for _ in range(5)) < 0.3
+def test_importing_the_package_is_quick(tmp_path):
+    """On the machine where NumPy alone takes 0.15 s the whole import stays under 0.3 s; elsewhere in proportion to it.
+
+    Processor time, the best of several, so that a busy machine does not fail it; with compiled files, as after an
+    installation. NumPy is timed in the same process: on a slow machine both take longer.
+    """
+    code = (
+        "import time; t = [time.process_time()]; import numpy, numpy.random; t.append(time.process_time()); "
+        "import minicnn; t.append(time.process_time()); print(t[1] - t[0], t[2] - t[0])"
+    )
+    run(code, PYTHONPYCACHEPREFIX=str(tmp_path))  # compiles
+    times = [tuple(map(float, run(code, PYTHONPYCACHEPREFIX=str(tmp_path)).split())) for _ in range(7)]
+    assert min(whole / numpy for numpy, whole in times) < 2
