@@ -12,6 +12,7 @@ COMMANDS = {
     "predict": "say what a network sees in pictures",
     "list": "the networks of the zoo",
     "summary": "the layers of a network, their parameters and multiply-adds",
+    "study": "an instrument: what a skip connection does to a gradient, and more",
 }
 MODULES = {"list": "list_"}  # a module called list would hide Python's own in this one
 

@@ -1,0 +1,51 @@
+"""Results on a terminal: tables that fit 80 columns, and the verdict."""
+
+import math
+import textwrap
+from typing import Any
+
+from minicnn.study.result import Result, Table
+
+WIDTH = 80
+
+
+def show(result: Result) -> None:
+    """Prints the tables of a result and its verdict."""
+    from rich import box
+    from rich import table as rich_table
+    from rich.console import Console
+
+    console = Console(width=WIDTH, highlight=False)
+    console.print(f"[bold]{result.title}[/bold]\n{result.subject}", soft_wrap=False)
+    for table in result.tables:
+        drawn = rich_table.Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="italic")
+        for column, kind in zip(table.columns, numeric(table), strict=True):
+            drawn.add_column(column, justify="right" if kind else "left", overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*map(text, row))
+        console.print(drawn)
+    print(textwrap.fill(result.verdict, WIDTH))
+
+
+def text(value: Any) -> str:
+    """A value of a table in few characters: 3 significant digits, thousands as 12,345, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        if value == 0 or 1e-3 <= abs(value) < 1e4:
+            size = 3 - 1 - math.floor(math.log10(abs(value))) if value else 0
+            return f"{value:.{max(0, min(size, 4))}f}"
+        return f"{value:.2e}"
+    return str(value)
+
+
+def numeric(table: Table) -> list[bool]:
+    """For each column whether it holds numbers."""
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
+    return [any(isinstance(v, int | float) and not isinstance(v, bool) for v in column) for column in columns]
