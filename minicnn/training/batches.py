@@ -1,6 +1,7 @@
 """Data in batches: arrays that are cut, or an iterable that brings batches of its own."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -56,9 +57,12 @@ class Arrays:
         self.samples, self.batch_size = lengths[0], int(batch_size)
         self.steps = -(-self.samples // self.batch_size)
 
-    def epoch(self, order: Array | None = None) -> Iterator[tuple[Structure, Structure]]:
-        """The batches (x, y) once through, in the given order of samples (a permutation), or as they lie."""
-        for start in range(0, self.samples, self.batch_size):
+    def epoch(self, order: Array | None = None, step: int = 0) -> Iterator[tuple[Structure, Structure]]:
+        """The batches (x, y) once through, in the given order of samples (a permutation), or as they lie.
+
+        step: the batch to begin with.
+        """
+        for start in range(step * self.batch_size, self.samples, self.batch_size):
             stop = start + self.batch_size
             # without an order a batch is a view, with one a copy
             cut = slice(start, stop) if order is None else order[start:stop]
@@ -68,7 +72,8 @@ class Arrays:
 class Stream:
     """An iterable of batches (x, y), begun anew each epoch, such as a loader; its order is its own affair.
 
-    It may know its `batch_size`, its `samples` and its number of batches (`len`).
+    It may know its `batch_size`, its `samples` and its number of batches (`len`). Where it has resume(epoch, step), a
+    run that goes on tells it where (`minicnn.data.loader.Loader`); others make the batches that are then left out.
     """
 
     def __init__(self, batches: Any):
@@ -77,14 +82,23 @@ class Stream:
         self.samples: int | None = getattr(batches, "samples", None)
         self.steps: int | None = len(batches) if hasattr(batches, "__len__") else None
 
-    def epoch(self, order: Array | None = None) -> Iterator[tuple[Structure, Structure]]:
-        """The batches once through. Raises ValueError where there is none, as from a generator that was used up."""
-        step = -1
-        for step, batch in enumerate(self.batches):
+    def resume(self, epoch: int, step: int) -> None:
+        """Says at which epoch and step the next iteration begins, where the iterable can be told."""
+        if hasattr(self.batches, "resume"):
+            self.batches.resume(epoch, step)
+
+    def epoch(self, order: Array | None = None, step: int = 0) -> Iterator[tuple[Structure, Structure]]:
+        """The batches once through. Raises ValueError where there is none, as from a generator that was used up.
+
+        step: the batch to begin with; an iterable with `resume` was told so.
+        """
+        batches = self.batches if hasattr(self.batches, "resume") else islice(self.batches, step, None)
+        current = step - 1
+        for current, batch in enumerate(batches, step):
             if not (isinstance(batch, tuple) and len(batch) == 2):
-                raise ValueError(f"a batch must be a pair (x, y), got {type(batch).__name__} at step {step}")
+                raise ValueError(f"a batch must be a pair (x, y), got {type(batch).__name__} at step {current}")
             yield each(as_array, batch[0]), each(as_array, batch[1])
-        if step < 0:
+        if current < 0:
             raise ValueError(f"{type(self.batches).__name__} gave no batch; a generator lasts for one epoch only")
 
 

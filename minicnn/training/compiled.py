@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.tensor import Tensor
 from minicnn.training import losses, optimizers
 from minicnn.training import metrics as metrics_module  # `metrics` is an argument, by Keras's name
@@ -103,6 +105,40 @@ class Compiled:
         """Forgets the batches: a new epoch begins."""
         for metric in (self._total, *self._parts, *self.metrics):
             metric.reset_state()
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The sums of the losses and metrics over the batches so far, by name: for a run that goes on in mid-epoch."""
+        return {f"{name}/{key}": a for name, metric in self._gathering() for key, a in metric.get_state().items()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `get_state` gave, for the same losses and metrics: `fit(initial_step=...)` adds to it.
+
+        Raises ValueError for names that are not those of this model's losses and metrics.
+        """
+        if self._metrics is None and any(key.startswith("metric/") for key in state):
+            # the state tells what "accuracy" stood for, which only a batch shows otherwise
+            kinds = {tuple(key.split("/")[1:3]): key.split("/")[3] for key in state if key.count("/") == 4}
+            self._metrics = [
+                [metrics_module.of_kind(one, kinds.get((str(i), str(j)))) for j, one in enumerate(asked)]
+                for i, asked in enumerate(self._asked)
+            ]
+        places = dict(self._gathering())
+        wrong = [key for key in state if key.rpartition("/")[0] not in places]
+        if wrong:
+            raise ValueError(f"the state has {wrong[0]!r}, which is no loss or metric of this model")
+        self.reset()
+        for name, metric in places.items():
+            own = {key.rpartition("/")[2]: value for key, value in state.items() if key.rpartition("/")[0] == name}
+            metric.set_state(own)
+
+    def _gathering(self) -> list[tuple[str, metrics_module.Metric]]:
+        """All that gathers over an epoch, by its name in the state."""
+        metrics = [
+            (f"metric/{i}/{j}/{type(metric).__name__}", metric)
+            for i, some in enumerate(self._metrics or [])
+            for j, metric in enumerate(some)
+        ]
+        return [("loss", self._total), *((f"loss/{i}", part) for i, part in enumerate(self._parts)), *metrics]
 
     def results(self) -> dict[str, float]:
         """The logs by Keras's names and in the order of its `evaluate`.

@@ -31,30 +31,33 @@ def fit(
     validation_data: Any = None,
     shuffle: bool = True,
     initial_epoch: int = 0,
+    initial_step: int = 0,
     plan: bool = True,
 ) -> History:
     """Trains for the epochs from `initial_epoch` to `epochs` and returns their History.
 
     x, y: arrays (N, ...), lists or dicts of them for several inputs or outputs, or x an iterable of batches (x, y),
     begun anew each epoch. The order of the samples depends on the seed and the epoch alone, so a run that goes on at
-    epoch 5 sees what it would have seen. validation_data: a pair (x, y) or an iterable of batches. verbose: "auto" or 1
-    shows progress, 2 a line an epoch, 0 nothing. plan: whether layers run at once where they can
-    (`minicnn.model.plan`), here and in the functions below; the numbers are the same within rounding. A loss that is
-    not finite does not stop it: see TerminateOnNaN.
+    epoch 5 sees what it would have seen. initial_step: the first epoch begins at this step, with what `Compiled` has
+    gathered so far (`Compiled.set_state`); an iterable with resume(epoch, step) is told. validation_data: a pair (x, y)
+    or an iterable of batches. verbose: "auto" or 1 shows progress, 2 a line an epoch, 0 nothing. plan: whether layers
+    run at once where they can (`minicnn.model.plan`), here and in the functions below; the numbers are the same within
+    rounding. A loss that is not finite does not stop it: see TerminateOnNaN.
     Raises ValueError where the model is not compiled or the data do not fit.
     """
     compiled = _compiled(model, "fit")
-    data = batches(x, y, batch_size)
+    data = _resumed(batches(x, y, batch_size), initial_epoch, initial_step)
     validation = _validation(validation_data, batch_size)
     history = History()
     run = _callbacks(model, data, callbacks, verbose, epochs, history)
     model.stop_training = False
     logs: dict[str, float] = {}
     with run:
-        run.hook("on_train_begin")
+        run.hook("on_train_begin", {})
         for epoch in range(initial_epoch, epochs):
-            run.hook("on_epoch_begin", epoch)
-            logs = _train_epoch(model, compiled, data.epoch(_order(data, shuffle, epoch)), run, plan)
+            run.hook("on_epoch_begin", epoch, {})
+            first = initial_step if epoch == initial_epoch else 0
+            logs = _train_epoch(model, compiled, data.epoch(_order(data, shuffle, epoch), first), run, plan, first)
             if validation is not None:
                 found = _evaluate(model, compiled, validation, run, plan)
                 logs |= {f"val_{name}": value for name, value in found.items()}
@@ -104,13 +107,13 @@ def predict(
     run = _callbacks(model, data, callbacks, verbose)
     found: list[list[np.ndarray]] = []
     with run:
-        run.hook("on_predict_begin")
+        run.hook("on_predict_begin", {})
         for step, (part, _) in enumerate(data.epoch()):
-            run.hook("on_predict_batch_begin", step)
+            run.hook("on_predict_batch_begin", step, {})
             outputs = predict_on_batch(model, part, plan)
             found.append(outputs if isinstance(outputs, list) else [outputs])
             run.hook("on_predict_batch_end", step, {"outputs": outputs})
-        run.hook("on_predict_end")
+        run.hook("on_predict_end", {})
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     return joined if isinstance(outputs, list) else joined[0]
 
@@ -172,10 +175,13 @@ def test_step(model: Any, compiled: Compiled, x: Structure, y: Structure, plan: 
 _LARGE = 2**62  # a batch size that holds any array in one batch
 
 
-def _train_epoch(model: Any, compiled: Compiled, epoch: Iterator, run: CallbackList, plan: bool) -> dict[str, float]:
-    compiled.reset()
-    for step, (x, y) in enumerate(epoch):
-        run.hook("on_train_batch_begin", step)
+def _train_epoch(
+    model: Any, compiled: Compiled, epoch: Iterator, run: CallbackList, plan: bool, first: int
+) -> dict[str, float]:
+    if first == 0:
+        compiled.reset()
+    for step, (x, y) in enumerate(epoch, first):
+        run.hook("on_train_batch_begin", step, {})
         train_step(model, compiled, x, y, plan)
         run.hook("on_train_batch_end", step, LazyLogs(compiled.results))
         if model.stop_training:
@@ -185,9 +191,9 @@ def _train_epoch(model: Any, compiled: Compiled, epoch: Iterator, run: CallbackL
 
 def _evaluate(model: Any, compiled: Compiled, data: Arrays | Stream, run: CallbackList, plan: bool) -> dict[str, float]:
     compiled.reset()
-    run.hook("on_test_begin")
+    run.hook("on_test_begin", {})
     for step, (x, y) in enumerate(data.epoch()):
-        run.hook("on_test_batch_begin", step)
+        run.hook("on_test_batch_begin", step, {})
         test_step(model, compiled, x, y, plan)
         run.hook("on_test_batch_end", step, LazyLogs(compiled.results))
     logs = compiled.results()
@@ -226,6 +232,18 @@ def _compiled(model: Any, what: str) -> Compiled:
     if model.compiled is None:
         raise ValueError(f"the model is not compiled: call compile(optimizer, loss, metrics) before {what}()")
     return model.compiled
+
+
+def _resumed(data: Arrays | Stream, epoch: int, step: int) -> Arrays | Stream:
+    """The data, told where the run goes on. Raises ValueError where the epoch has no such step."""
+    for name, value in (("initial_epoch", epoch), ("initial_step", step)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise ValueError(f"{name} must be a whole number from 0 up, got {value!r}")
+    if data.steps is not None and step > data.steps:
+        raise ValueError(f"initial_step must be at most {data.steps}, the steps of an epoch, got {step}")
+    if isinstance(data, Stream) and (epoch or step):
+        data.resume(epoch, step)
+    return data
 
 
 def _validation(data: Any, batch_size: int | None) -> Arrays | Stream | None:

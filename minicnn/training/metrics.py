@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend import backend_of
+from minicnn.backend import backend_of, to_numpy
 from minicnn.names import unknown
 from minicnn.tensor import as_array, no_grad
 from minicnn.training import losses
@@ -34,6 +34,16 @@ class Metric:
     def reset_state(self) -> None:
         """Forgets all batches."""
         raise NotImplementedError(f"{type(self).__name__} has no reset_state(self)")
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What was gathered so far, by name, for a checkpoint: the attributes that are numbers or arrays."""
+        kept = {k: v for k, v in vars(self).items() if isinstance(v, int | float) or hasattr(v, "dtype")}
+        return {name: np.array(to_numpy(as_array(value))) for name, value in kept.items()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `get_state` gave."""
+        for name, value in state.items():
+            setattr(self, name, value.item() if np.ndim(value) == 0 else np.array(value))
 
     def __call__(self, y_true: Any, y_pred: Any) -> float:
         """Adds a batch and returns the result so far."""
@@ -85,6 +95,14 @@ class MeanMetric(Metric):
     def reset_state(self) -> None:
         """Forgets all batches."""
         self.mean.reset_state()
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What was gathered so far."""
+        return self.mean.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `get_state` gave."""
+        self.mean.set_state(state)
 
 
 class LossMetric(MeanMetric):
@@ -202,6 +220,14 @@ def get(identifier: Any, y_true: Any = None, y_pred: Any = None) -> Metric:
     if identifier is getattr(losses, name, None):
         return LossMetric(losses.get(identifier))
     return MeanMetric(name, identifier)
+
+
+def of_kind(identifier: Any, kind: str | None) -> Metric:
+    """As `get`, where the class that "accuracy" stands for is known by its name."""
+    if identifier in ACCURACY and kind is not None:
+        check_name(kind)
+        return _of_class(kind)(name=identifier)
+    return get(identifier)
 
 
 def check_name(name: str) -> None:
