@@ -11,7 +11,7 @@ from minicnn.commands import UsageError, guarded
 from minicnn.commands.arguments import Parser
 from minicnn.commands.runs import make_folder
 from minicnn.names import unknown
-from minicnn.study.instruments import INSTRUMENTS, Settings, find
+from minicnn.study.instruments import INSTRUMENTS, Settings, find, quietly
 from minicnn.study.output import write
 from minicnn.study.printing import show
 
@@ -65,7 +65,7 @@ def resolve(argv: Sequence[str]) -> SimpleNamespace:
 def asked(settings: SimpleNamespace) -> Settings:
     """What the instrument is asked for."""
     fields = {name: getattr(settings, name) for name in vars(Settings()) if hasattr(settings, name)}
-    return Settings(**fields, **({} if settings.quiet else {"say": say}))
+    return Settings(**fields, say=quietly if settings.quiet else say)
 
 
 def say(text: str) -> None:

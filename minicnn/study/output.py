@@ -30,7 +30,11 @@ def write(result: Result, folder: Path) -> list[str]:
 def save(path: Path, content: str | bytes) -> None:
     """Writes a file at once: the old one or the new one, never half of one. Raises OSError."""
     data = content.encode() if isinstance(content, str) else content
-    write_atomically(path, lambda temporary: temporary.write_bytes(data) and None)
+
+    def put(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomically(path, put)
 
 
 def as_data(result: Result) -> dict[str, Any]:
