@@ -1,6 +1,7 @@
 """Writing a file so that a crash leaves the old one or the new one, never half of one."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +25,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
         raise
     if os.name == "posix":  # the rename itself is safe on disk once the folder is
-        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise OSError(f"{path}: perhaps not on disk yet ({error.strerror or error})") from error
+
+
+def sync_folder(path: Path) -> None:
+    """Brings the names in a folder to disk. Raises OSError; a file system that cannot do so is let be."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(folder)

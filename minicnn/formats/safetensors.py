@@ -45,6 +45,14 @@ def shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(entry["shape"]) for name, entry in _header(Path(path)).items() if name != "__metadata__"}
 
 
+def metadata(path: str | Path) -> dict[str, str]:
+    """What the writer noted in the header. Raises FormatError, or FileNotFoundError."""
+    noted = _header(Path(path)).get("__metadata__", {})
+    if not isinstance(noted, dict) or not all(isinstance(value, str) for value in noted.values()):
+        raise FormatError(f"{path}: not a safetensors file: its metadata are not texts by name")
+    return noted
+
+
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """The named arrays of a file. Raises FormatError for anything but a sound file, FileNotFoundError for none."""
     from safetensors import SafetensorError
