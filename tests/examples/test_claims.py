@@ -1,4 +1,4 @@
-"""The programs of examples/claims: each measures, gives a verdict, and draws. Here in small; their claims are not tested.
+"""The programs of examples/claims: each measures, gives a verdict and draws. Here in small; the claims are not tested.
 
 What they find in full is in their pictures and, for the published effects, in tests/study/test_published.py.
 """
