@@ -227,7 +227,7 @@ class Tensor(Operators):
         returns for
         every input, un-broadcast and before it is summed into the parent. Raises RuntimeError on a freed tape.
         """
-        for tensor, dy in _sweep(self, _seed(self, grad), keep=keep, probe=probe):
+        for tensor, dy in sweep(self, _seed(self, grad), keep=keep, probe=probe):
             if tensor.retains or (tensor.requires_grad and not tensor.parents and tensor.op is None):
                 tensor.grad = dy if tensor.grad is None else tensor.grad + dy
 
@@ -335,9 +335,9 @@ def vjp(y: Tensor, x: Tensor | Sequence[Tensor], dy: Array | None = None, probe:
         if not target.requires_grad:
             raise RuntimeError(f"the tape says nothing about {target}: it was made without requires_grad=True")
     found: dict[Tensor, Array] = {}
-    seed, wanted = _seed(y, dy), _between(y, targets)
+    seed, wanted = _seed(y, dy), between(y, targets)
     if y in wanted:
-        for tensor, gradient in _sweep(y, seed, keep=True, probe=probe, wanted=wanted):
+        for tensor, gradient in sweep(y, seed, keep=True, probe=probe, wanted=wanted):
             if tensor in targets:
                 found[tensor] = gradient
     result = [found[t] if t in found else backend_of(t.data).xp.zeros_like(t.data) for t in targets]
@@ -359,12 +359,14 @@ def _seed(y: Tensor, dy: Array | None) -> Array:
     return dy
 
 
-def _sweep(
+def sweep(
     y: Tensor, dy: Array, keep: bool, probe: Probe | None, wanted: set[Tensor] | None = None
 ) -> Iterator[tuple[Tensor, Array]]:
-    """Yields every tensor behind y with its whole gradient, in reverse order of creation.
+    """Yields every tensor behind y with its whole gradient, in reverse order of creation; what `backward` does.
 
     A consumer is always younger than its parents, so the youngest tensor that waits has received all that it will.
+    dy: the gradient of y itself.   wanted: the tensors to sweep, unless all (`between` gives those that depend on some).
+    keep, probe: as in `backward`. A tensor is yielded before its op is asked.
     """
     waiting: list[tuple[int, Tensor]] = [(-y.order, y)]
     gradients = {y: dy}
@@ -384,7 +386,7 @@ def _hand_on(tensor: Tensor, dy: Array, gradients: dict[Tensor, Array], probe: P
     A function of its own, so that no edge outlives it: an edge holds its op, and the op all that it kept.
     """
     new = []
-    for edge, gradient in _edges(tensor, dy, wanted):
+    for edge, gradient in edges_of(tensor, dy, wanted):
         if probe is not None:
             probe(edge, gradient)
         if edge.parent in gradients:
@@ -395,8 +397,10 @@ def _hand_on(tensor: Tensor, dy: Array, gradients: dict[Tensor, Array], probe: P
     return new
 
 
-def _edges(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tuple[Edge, Array]]:
-    """What the op behind `tensor` returns for each input that wants a gradient."""
+def edges_of(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tuple[Edge, Array]]:
+    """What the op behind `tensor` returns for each input that wants a gradient, and stands in `wanted` if that is
+    given: one step of the sweep, on a tape that is kept.
+    """
     op = tensor.op
     if op is None:
         return []
@@ -416,7 +420,7 @@ def _edges(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tuple[
     return edges
 
 
-def _between(y: Tensor, targets: list[Tensor]) -> set[Tensor]:
+def between(y: Tensor, targets: list[Tensor]) -> set[Tensor]:
     """The tensors behind y that depend on a target, targets included."""
     behind, stack = {y}, [y]
     while stack:
