@@ -174,21 +174,23 @@ def changed(x: Symbol, activated: Symbol, filters: int, strides: int, shortcut: 
 # Parts ----------------------------------------------------------------------------------------------------------------
 
 
-def conv(x: Symbol, filters: int, size: int, strides: int = 1, *, name: str) -> Symbol:
-    """A convolution without bias that keeps the size, or halves it."""
+def conv(
+    x: Symbol, filters: int, size: int, strides: int = 1, *, name: str, use_bias: bool = False, kernel="he_normal"
+) -> Symbol:
+    """A convolution, without bias unless asked for, that keeps the size, or halves it. kernel: how it begins."""
     padding = "same"
     if strides > 1:
         padding = "valid"
         if size > 1:
             x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
     return layers.Conv2D(
-        filters, size, strides, padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+        filters, size, strides, padding, use_bias=use_bias, kernel_initializer=kernel, name=f"{name}_conv"
     )(x)
 
 
-def bn(x: Symbol, name: str) -> Symbol:
-    """Batch norm."""
-    return layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, name=f"{name}_bn")(x)
+def bn(x: Symbol, name: str, gamma: str = "ones") -> Symbol:
+    """Batch norm. gamma: how its scale begins."""
+    return layers.BatchNormalization(epsilon=EPSILON, momentum=MOMENTUM, gamma_initializer=gamma, name=f"{name}_bn")(x)
 
 
 def bn_relu(x: Symbol, name: str) -> Symbol:
