@@ -1,0 +1,80 @@
+"""Networks of 6n + 2 layers for small images, out of a block of one's own.
+
+The frame of He et al. 2015, arXiv:1512.03385, section 4.2, and of He et al. 2016, arXiv:1603.05027: a 3x3 with 16
+filters, three stages of n blocks with 16, 32 and 64 filters, an average, a dense layer. `minicnn.zoo.resnet_cifar` has
+the networks of the papers; here is what the papers compare them with.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from minicnn import layers
+from minicnn.layers import Symbol
+from minicnn.model import Model
+from minicnn.zoo.resnet_cifar import WIDTHS, bn_relu, conv
+from minicnn.zoo.top import averaged_top, images
+
+Block = Callable[..., Symbol]  # block(x, filters, strides, name="conv2_block1", first=...) -> x
+
+
+def relu(x: Symbol, name: str) -> Symbol:
+    """ReLU alone."""
+    return layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def nothing(x: Symbol, name: str) -> Symbol:
+    """x itself."""
+    return x
+
+
+def network(
+    name: str,
+    n: int,
+    block: Block,
+    input_shape: tuple[int, int, int] = (8, 8, 1),
+    classes: int = 10,
+    norm: bool = True,
+    end: Callable[[Symbol, str], Symbol] = nothing,
+) -> Model:
+    """The frame around 3 x n blocks.
+
+    block(x, filters, strides, name=, first=): one block; `first` says that it is the very first, on what is activated
+    already.   norm: whether a batch norm follows the first convolution, or a bias is in it.   end(x, name): what
+    follows the last block.
+    Raises ValueError for n < 1, and for another form of input_shape.
+    """
+    if n < 1:
+        raise ValueError(f"{name}: n, the blocks of a stage, must be at least 1, got {n}")
+    x = inputs = images(name, input_shape, smallest=1)
+    x = conv(x, WIDTHS[0], 3, name="conv1", use_bias=not norm)  # 8 x 8 x 16
+    x = bn_relu(x, "conv1") if norm else relu(x, "conv1")
+    for stage, filters in enumerate(WIDTHS, start=2):
+        for i in range(1, n + 1):
+            strides = 2 if stage > 2 and i == 1 else 1
+            first = (stage, i) == (2, 1)
+            x = block(x, filters, strides, name=f"conv{stage}_block{i}", first=first)  # 8 x 8, 4 x 4, 2 x 2
+    x = averaged_top(end(x, "post"), classes, True, None)
+    return Model(inputs, x, name=name)
+
+
+def padded(x: Symbol, filters: int, strides: int, *, name: str) -> Symbol:
+    """The shortcut of option A: x itself, or where the shape changes every second pixel, and zeros for new channels."""
+    if strides == 1 and x.shape[3] == filters:
+        return x
+    return layers.PadShortcut(filters, strides, name=f"{name}_0_shortcut")(x)
+
+
+def depth(n: int) -> int:
+    """The layers of a network of 3 x n blocks of two convolutions."""
+    return 6 * n + 2
+
+
+def blocks_per_stage(layers_wanted: Any) -> int:
+    """n of a depth 6n + 2: 9 for 56. Raises ValueError for any other number."""
+    if isinstance(layers_wanted, bool) or not isinstance(layers_wanted, int) or layers_wanted < 8:
+        raise ValueError(f"the depth must be 6n + 2, from 8 up, got {layers_wanted!r}")
+    n, rest = divmod(layers_wanted - 2, 6)
+    if rest:
+        near = f"{depth(n)} and {depth(n + 1)}"
+        raise ValueError(f"the depth must be 6n + 2, got {layers_wanted}: the next ones are {near}")
+    return n
