@@ -365,8 +365,8 @@ def sweep(
     """Yields every tensor behind y with its whole gradient, in reverse order of creation; what `backward` does.
 
     A consumer is always younger than its parents, so the youngest tensor that waits has received all that it will.
-    dy: the gradient of y itself.   wanted: the tensors to sweep, unless all (`between` gives those that depend on some).
-    keep, probe: as in `backward`. A tensor is yielded before its op is asked.
+    dy: the gradient of y itself.   wanted: the tensors to sweep, unless all (see `between`).   keep, probe: as in
+    `backward`. A tensor is yielded before its op is asked.
     """
     waiting: list[tuple[int, Tensor]] = [(-y.order, y)]
     gradients = {y: dy}
