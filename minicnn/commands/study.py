@@ -107,6 +107,7 @@ def parser() -> Parser:
     made.add_argument("-b", "--batch-size", metavar="N", type=int, help="images at a time")
     made.add_argument("--seed", metavar="N", type=int, default=0, help="of weights and shuffling (default: 0)")
     made.add_argument("--full", action="store_true", help="the long version: more depths, variants, seeds")
+    made.add_argument("--cache", metavar="DIR", help="keeps what the study trains, for the next run")
     made.add_argument("--out", metavar="DIR", help=f"for the files (default: a new folder in {OUTPUT})")
     made.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return made

@@ -17,6 +17,7 @@ class Settings:
     """What a run of an instrument is asked for. What is None is the instrument's own choice.
 
     model: a name of the zoo.   weights: a file.   full: the long version (families of trained networks).
+    cache: a folder that keeps the networks which the family trains, so that they are not trained again.
     say(text): shows a line of progress; called with nothing to do where `quiet` is set.
     """
 
@@ -27,6 +28,7 @@ class Settings:
     epochs: int | None = None
     batch_size: int | None = None
     weights: str | None = None
+    cache: str | None = None
     full: bool = False
     quiet: bool = False
     say: Callable[[str], None] = quietly
