@@ -8,7 +8,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,12 +18,12 @@ from minicnn import backend, config, data, zoo
 from minicnn.commands import NOT_FINITE, Stopped, guarded, toml
 from minicnn.commands.arguments import resolve, to_table
 from minicnn.commands.runs import MetricsFile, make_folder, write_text
-from minicnn.data.augment import shift
+from minicnn.data.augment import Shift
 from minicnn.data.images import prepare
 from minicnn.data.loader import Loader
 from minicnn.training import SGD, Adam, Callback
 from minicnn.training.progress import Progress
-from minicnn.training.schedules import Cosine
+from minicnn.training.schedules import CosineDecay
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +95,7 @@ def build(settings: SimpleNamespace, classes: int):
 
 def optimizer(settings: SimpleNamespace, steps: int):
     """The optimizer that the settings name, its learning rate scheduled over `steps`."""
-    rate = Cosine(settings.lr, steps) if settings.sched == "cosine" else settings.lr
+    rate = CosineDecay(settings.lr, max(steps, 1)) if settings.sched == "cosine" else settings.lr
     if settings.opt == "sgd":
         return SGD(rate, momentum=settings.momentum or 0.0, weight_decay=settings.weight_decay)
     return Adam(rate, weight_decay=settings.weight_decay)
@@ -105,7 +104,7 @@ def optimizer(settings: SimpleNamespace, steps: int):
 def training_batches(dataset: data.Dataset, shape: tuple[int, int, int], settings: SimpleNamespace) -> Loader:
     """The training images in the network's shape, augmented as the settings say."""
     x = prepare(dataset.x_train, shape, dataset.top)
-    augment = partial(shift, most=settings.shift) if settings.shift else None
+    augment = Shift(settings.shift) if settings.shift else None
     return Loader(x, dataset.y_train, settings.batch_size, augment, limit=settings.limit_batches)
 
 

@@ -1,4 +1,4 @@
-"""Data sets by name: `load("digits").x_train`."""
+"""Data sets by name: `load("digits").x_train`. Batches of them: `minicnn.data.loader`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 import numpy as np
 
 from minicnn import config
+from minicnn.data.augment import Augmentation
 from minicnn.data.loader import Loader
 
 
@@ -21,11 +22,15 @@ def test_an_epoch_brings_every_sample_once_in_another_order():
 
 
 def test_the_same_seed_brings_the_same_batches(monkeypatch):
-    def noisy(x, random):
-        return x + random.normal(size=x.shape)
+    class Noisy(Augmentation):
+        def draw(self, random, n):
+            return random.normal(size=(n, 1))
+
+        def __call__(self, x, drawn):
+            return x + drawn
 
     def epochs():
-        loader = Loader(*samples(), batch_size=4, augment=noisy)
+        loader = Loader(*samples(), batch_size=4, augment=Noisy())
         return [x.copy() for _ in range(2) for x, _ in loader]
 
     one, two = epochs(), epochs()
