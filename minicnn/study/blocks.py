@@ -18,7 +18,7 @@ from minicnn.names import snake_case, unknown
 from minicnn.tensor import Tensor, Weight, between
 
 SUMS = (ops.Add, ops.ScaledAdd, ops.Subtract)
-KINDS: dict[type, str] = {op: "add" for op in SUMS} | {
+KINDS: dict[type, str] = dict.fromkeys(SUMS, "add") | {
     ops.Concatenate: "concatenate",
     ops.Multiply: "multiply",
     ops.Divide: "multiply",
@@ -48,7 +48,7 @@ class Graph:
         return [(i, p) for i, p in enumerate(tensor.parents) if p is not None and p in self.active]
 
     def name(self, tensor: Tensor) -> str:
-        """The layer that made it: its path in the model, and #2 for its second call; the op's name outside of layers."""
+        """The layer that made it: its path in the model, with #2 at its second call; outside of layers the op."""
         if tensor in self.inputs:
             return self.inputs[tensor]
         layer, call = tensor.scope or ("", 0)
@@ -111,9 +111,9 @@ class Way:
 class Contribution:
     """What one consumer of a fork returns to it.
 
-    layer: the consumer's name and call.   op, position: of the op, and which of its inputs.   edge: (consumer, position)
-    role: "skip", "branch", "both" where it leads to a skip and a branch, or "other" where it does not lead to the merge.
-    gradient: of the fork's shape, once recorded.
+    layer: the consumer's name and call.   op, position: its op, and which input of the op.   edge: (consumer, position)
+    role: "skip", "branch", "both" where it stands on a skip and on a branch, "other" where it does not lead to the
+    merge.   gradient: of the fork's shape, once recorded.
     """
 
     layer: str

@@ -131,9 +131,7 @@ def swept(model: Any, graph: Graph, outputs: list[Tensor], training: bool, skip:
     gradients = [whole[t] if t in whole else np.zeros_like(t.data) for t in graph.inputs]
     loss = graph.result.item()
     inputs = list(graph.inputs)
-    return Record(
-        model.name, loss, training, inputs, outputs, graph.result, graph, found, by_name, gradients, weights
-    )
+    return Record(model.name, loss, training, inputs, outputs, graph.result, graph, found, by_name, gradients, weights)
 
 
 class Kept:
@@ -181,9 +179,7 @@ def contributions(graph: Graph, fork: Tensor, blocks: list[Block], kept: Kept) -
     """What each reader of a fork returned, with the role that it has in the block that the fork begins, if any."""
     roles = {c.edge: c.role for block in reversed(blocks) if block.fork is fork for c in block.contributions}
     return [
-        Contribution(
-            graph.name(t), type(t.op).__name__, i, roles.get((t, i), "other"), (t, i), kept.gradients[(t, i)]
-        )
+        Contribution(graph.name(t), type(t.op).__name__, i, roles.get((t, i), "other"), (t, i), kept.gradients[(t, i)])
         for t, i in graph.readers[fork]
     ]
 
