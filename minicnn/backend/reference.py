@@ -284,3 +284,39 @@ class Backend:
         m += (g - m) * (1 - beta_1)
         v += (g * g - v) * (1 - beta_2)
         w -= m * alpha / (self.xp.sqrt(v) + epsilon)
+
+    def amsgrad(self, w, g, m, v, top, alpha: float, beta_1: float, beta_2: float, epsilon: float) -> None:
+        """As adam, with the largest v so far: top = max(top, v), w -= alpha * m / (sqrt(top) + epsilon)"""
+        m += (g - m) * (1 - beta_1)
+        v += (g * g - v) * (1 - beta_2)
+        self.xp.maximum(top, v, out=top)
+        w -= m * alpha / (self.xp.sqrt(top) + epsilon)
+
+    def rmsprop(self, w, g, v, m, mean, rate: float, rho: float, momentum: float, epsilon: float) -> None:
+        """v = rho * v + (1 - rho) * g^2, step = rate * g / sqrt(v + epsilon); m = momentum * m + step, w -= m.
+
+        mean: of the gradients, mean = rho * mean + (1 - rho) * g; then its square is taken from v below the root. With
+        None for m or mean they are left out.
+        """
+        v *= rho
+        v += g * g * (1 - rho)
+        below = v + epsilon
+        if mean is not None:
+            mean *= rho
+            mean += g * (1 - rho)
+            below -= mean * mean
+        step = g * rate / self.xp.sqrt(below)
+        if m is not None:
+            m *= momentum
+            m += step
+            step = m
+        w -= step
+
+    def average(self, a, w, momentum: float) -> None:
+        """a = momentum * a + (1 - momentum) * w"""
+        a *= momentum
+        a += w * (1 - momentum)
+
+    def norm(self, arrays):
+        """The Euclidean norm of all numbers in the arrays, a scalar array."""
+        return self.xp.sqrt(sum((a * a).sum() for a in arrays))

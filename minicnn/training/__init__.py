@@ -3,8 +3,9 @@
 from minicnn.training.callbacks import Callback, History
 from minicnn.training.compiled import Compiled
 from minicnn.training.loop import evaluate, fit, predict, test_on_batch, train_on_batch
-from minicnn.training.optimizers import SGD, Adam
+from minicnn.training.optimizers import SGD, Adam, AdamW, RMSprop
 
 __all__ = [
-    "SGD", "Adam", "Callback", "Compiled", "History", "evaluate", "fit", "predict", "test_on_batch", "train_on_batch",
+    "SGD", "Adam", "AdamW", "Callback", "Compiled", "History", "RMSprop", "evaluate", "fit", "predict", "test_on_batch",
+    "train_on_batch",
 ]  # fmt: skip

@@ -78,7 +78,7 @@ def test_equal_names_are_numbered(rng):
     ("arguments", "message"),
     [
         ({"loss": "cross"}, "unknown loss 'cross'"),
-        ({"optimizer": "adamw"}, "unknown optimizer 'adamw'"),
+        ({"optimizer": "adaam"}, "unknown optimizer 'adaam'"),
         ({"metrics": [["acuracy"], None]}, "unknown metric 'acuracy': did you mean 'accuracy'"),
         ({"loss": ["mse"]}, r"loss must have an entry for each output \(main, aux\), got \['mse'\]"),
         ({"loss": {"main": "mse", "extra": "mse"}}, "loss names 'extra'; the outputs are 'main', 'aux'"),

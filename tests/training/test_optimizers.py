@@ -5,7 +5,7 @@ import pytest
 
 from minicnn.tensor import Tensor, Weight
 from minicnn.training import optimizers
-from minicnn.training.optimizers import SGD, Adam
+from minicnn.training.optimizers import SGD, Adam, AdamW, RMSprop
 from tests.checks import assert_close, to_numpy
 
 GRADIENTS = (0.1, 0.2, -0.3)
@@ -86,7 +86,19 @@ def test_apply_gradients_as_in_keras():
         SGD().apply_gradients([(np.ones(3), w)])
 
 
-@pytest.mark.parametrize("make", [SGD, lambda: SGD(momentum=0.9), Adam])
+STATES = [
+    SGD,
+    lambda: SGD(momentum=0.9),
+    Adam,
+    lambda: Adam(amsgrad=True, clipnorm=0.5),
+    lambda: RMSprop(momentum=0.9, centered=True),
+    lambda: AdamW(use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
+    lambda: SGD(momentum=0.9, gradient_accumulation_steps=3, use_ema=True),
+    lambda: SGD(lambda step: 0.1 / (1 + step)),
+]
+
+
+@pytest.mark.parametrize("make", STATES)
 def test_state_goes_on_where_it_stopped(xp, make):
     def steps(optimizer, w, count):
         for _ in range(count):
@@ -100,7 +112,55 @@ def test_state_goes_on_where_it_stopped(xp, make):
     second.set_state(first.get_state(), [half])
     _, resumed = steps(second, half, 3)
     assert (to_numpy(whole.data) == to_numpy(resumed.data)).all()
-    assert second.iterations == 5
+    assert second.steps == 5
+
+
+def test_a_learning_rate_that_was_set_is_state():
+    optimizer, w = SGD(0.5), weight()
+    optimizer.step([w])
+    optimizer.learning_rate = 0.1
+    other = SGD(0.5)
+    other.set_state(optimizer.get_state(), [w])
+    assert other.learning_rate == 0.1
+
+
+def test_accumulation_makes_one_update_of_the_mean(xp):
+    w = weight(xp, np.float64)
+    optimizer = SGD(1.0, gradient_accumulation_steps=2)
+    optimizer.step([w])
+    assert_close(w.data, np.array([1.0, -2.0]))
+    assert (w.version, w.grad, optimizer.iterations) == (0, None, 0)
+    w.grad = xp.asarray([1.5, 0.75])
+    optimizer.step([w])
+    assert_close(w.data, np.array([0.0, -2.5]))
+    assert optimizer.iterations == 1
+    assert_close(optimizer.state_of(w)["accumulated"], np.zeros(2))
+
+
+def test_averages_stand_in_for_a_while(xp):
+    w = weight(xp, np.float64)
+    optimizer = SGD(1.0, use_ema=True, ema_momentum=0.5)
+    optimizer.step([w])  # 0.5, -2.25: the averages begin there
+    w.grad = xp.asarray([-1.0, 1.0])
+    optimizer.step([w])  # 1.5, -3.25
+    with pytest.raises(KeyError), optimizer.averaged():  # they are put back whatever happens
+        assert_close(w.data, np.array([1.0, -2.75]))
+        raise KeyError
+    assert_close(w.data, np.array([1.5, -3.25]))
+    assert_close(optimizer.state_of(w)["average"], np.array([1.0, -2.75]))
+    optimizer.finalize_variable_values([w])
+    assert_close(w.data, np.array([1.0, -2.75]))
+    with pytest.raises(ValueError, match="sgd keeps no moving averages: make it with use_ema=True"):
+        SGD().swap_averages()
+
+
+@pytest.mark.parametrize("options", [{"clipnorm": 1.0}, {"global_clipnorm": 1.0}, {"clipvalue": 1.0}])
+def test_clipping_leaves_the_gradients_themselves(xp, options):
+    w = weight(xp, np.float64)
+    gradient = w.grad = xp.asarray([3.0, 4.0])
+    SGD(1.0, **options).step([w])
+    assert_close(gradient, np.array([3.0, 4.0]))
+    assert_close(w.data, np.array([0.0, -3.0]) if "clipvalue" in options else np.array([0.4, -2.8]))
 
 
 def test_a_state_that_does_not_fit_changes_nothing():
@@ -168,10 +228,33 @@ def test_get():
         (lambda: SGD(momentum=1.5), "momentum must be at least 0 and at most 1, got 1.5"),
         (lambda: Adam(beta_1=1.0), "beta_1 must be at least 0 and below 1, got 1.0"),
         (lambda: Adam(weight_decay=-1), "weight_decay must be at least 0"),
+        (lambda: RMSprop(rho=1.0), "rho must be at least 0 and below 1, got 1.0"),
+        (lambda: SGD(clipnorm=-1.0), "clipnorm must be at least 0 and below inf, got -1.0"),
+        (lambda: SGD(clipnorm=1.0, clipvalue=2.0), "only one of clipnorm, .*, got clipnorm=1.0, clipvalue=2.0"),
+        (lambda: SGD(ema_momentum=1.5), "ema_momentum must be at least 0 and at most 1, got 1.5"),
+        (lambda: SGD(ema_overwrite_frequency=0), "ema_overwrite_frequency must be a whole number from 1 up, got 0"),
+        (lambda: SGD(gradient_accumulation_steps=1), "gradient_accumulation_steps .* from 2 up, got 1"),
+        (lambda: AdamW(weight_decay=None), "AdamW: weight_decay must be a number, got None"),
     ],
 )
 def test_settings_that_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(lr=0.1), "SGD: unknown argument 'lr': did you mean 'learning_rate'"),
+        (lambda: SGD(0.1, beta_1=0.5), "SGD: unknown argument 'beta_1': known are clipnorm, .*momentum"),
+        (lambda: Adam(beta1=0.5), "Adam: unknown argument 'beta1': did you mean 'beta_1'"),
+        (lambda: AdamW(wight_decay=0.5), "AdamW: unknown argument 'wight_decay': did you mean 'weight_decay'"),
+        (lambda: RMSprop(alpha=0.5), "RMSprop: unknown argument 'alpha': did you mean 'rho'"),
+        (lambda: SGD(decay=1e-4), "SGD has no argument 'decay': the rate falls by a schedule"),
+    ],
+)
+def test_arguments_that_are_unknown(make, message):
+    with pytest.raises(TypeError, match=message):
         make()
 
 

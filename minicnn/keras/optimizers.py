@@ -1,5 +1,0 @@
-"""keras.optimizers"""
-
-from minicnn.training.optimizers import SGD, Adam, Optimizer, get
-
-__all__ = ["SGD", "Adam", "Optimizer", "get"]
