@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FLOAT_TYPES = ("float16", "float32", "float64")
-ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
+ALGORITHMS = ("auto", "direct", "winograd2", "winograd4", "winograd4x1")
 PRECISIONS = ("default", "highest")
 
 
@@ -54,7 +54,7 @@ def set_conv(value: str) -> None:
     """Forces an algorithm on the convolutions that it can compute; the others are direct.
 
     "auto" chooses by shape, "direct" multiplies patches, "winograd2" and "winograd4" transform tiles of 2x2 and 4x4
-    outputs (3x3 kernels of stride 1 in float32). Raises ValueError for any other word.
+    outputs, "winograd4x1" four rows (3x3 kernels of stride 1 in float32). Raises ValueError for any other word.
     """
     if value not in ALGORITHMS:
         raise ValueError(f"the convolution algorithm must be one of {', '.join(ALGORITHMS)}, got {value!r}")

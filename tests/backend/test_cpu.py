@@ -161,7 +161,7 @@ def test_matmul(small_pieces, rng, m, k, n):
     assert_close(CPU.matmul(b.T, a.T), b.T @ a.T, 1e-13)
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4"])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4", "winograd4x1"])
 def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
     monkeypatch.setattr(config.config, "conv", algorithm)
     x = rng.normal(size=(4, 30, 29, 16)).astype("float32")

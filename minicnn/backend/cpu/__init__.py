@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, grouped, norm, pieces, pool, winograd
-from minicnn.backend.cpu.choice import tile_size
+from minicnn.backend.cpu import conv, grouped, narrow, norm, pieces, pool, winograd
+from minicnn.backend.cpu.choice import TILES, algorithm
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.reference import Backend
@@ -17,15 +17,17 @@ BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
 
 @dataclass(frozen=True)
 class Prepared:
-    """The transform of a kernel for F(m x m, 3 x 3): (t*t, B, C/B, F/B), B blocks of groups."""
+    """The transform of a kernel for one of Winograd's algorithms, as that one's `transform_kernel` gives it."""
 
-    m: int
+    algorithm: str
     u: np.ndarray
 
 
-def transformed(w, m: int, groups: int, prepared: Prepared | None):
-    """U of w, from `prepared` where that has it."""
-    return prepared.u if prepared is not None and prepared.m == m else winograd.transform_kernel(w, m, groups)
+def transformed(w, kind: str, groups: int, prepared: Prepared | None):
+    """U of w for F(m x m, 3 x 3), from `prepared` where that has it."""
+    if prepared is not None and prepared.algorithm == kind:
+        return prepared.u
+    return winograd.transform_kernel(w, TILES[kind], groups)
 
 
 def epilogue_on_tiles(bias, scale, shift, residual, relu):
@@ -91,28 +93,38 @@ class CpuBackend(Backend):
     def prepare_kernel(self, w, window, x_shape):
         """Winograd's transform of w, where that is how images of `x_shape` are convolved."""
         out = window.output_size(x_shape[1:3], w.shape[:2])
-        m = tile_size(x_shape, w.shape, window, out, w.dtype)
-        return Prepared(m, winograd.transform_kernel(w, m, window.groups)) if m else None
+        kind = algorithm(x_shape, w.shape, window, out, w.dtype)
+        if kind == "winograd4x1":
+            return Prepared(kind, narrow.transform_kernel(w, out[1]))
+        return Prepared(kind, winograd.transform_kernel(w, TILES[kind], window.groups)) if kind in TILES else None
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
         finish = epilogue_on_tiles(bias, scale, shift, residual, relu)
         out = window.output_size(x.shape[1:3], w.shape[:2])
-        m = tile_size(x.shape, w.shape, window, out, np.result_type(x, w))
-        if m:
+        kind, pads = algorithm(x.shape, w.shape, window, out, np.result_type(x, w)), None
+        if kind != "direct":
             pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
-            return winograd.conv2d(x, transformed(w, m, window.groups, prepared), pads, out, m, finish)
+        if kind in TILES:
+            return winograd.conv2d(x, transformed(w, kind, window.groups, prepared), pads, out, TILES[kind], finish)
+        if kind == "winograd4x1":
+            u = prepared.u if prepared is not None and prepared.algorithm == kind else None
+            return narrow.conv2d(x, w, pads, out, finish, u)
         kernel = conv if window.groups == 1 else grouped
         return kernel.conv2d(x, w, window, finish)
 
     def conv2d_input_grad(self, dy, w, x_shape, window, prepared=None):
         """As the reference, as a convolution of dy."""
-        (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], w.shape[:2])
+        pads, size = window.explicit_pads(x_shape[1:3], w.shape[:2]), x_shape[1:3]
         turned = *w.shape[:2], w.shape[3] // window.groups, w.shape[2] * window.groups
-        m = tile_size(dy.shape, turned, window, x_shape[1:3], np.result_type(dy, w))
-        if m:
+        kind = algorithm(dy.shape, turned, window, size, np.result_type(dy, w))
+        if kind in TILES:
+            (top, bottom), (left, right) = pads
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-            return winograd.conv2d(dy, transformed(w, m, window.groups, prepared), pads, x_shape[1:3], m, turned=True)
+            u = transformed(w, kind, window.groups, prepared)
+            return winograd.conv2d(dy, u, pads, size, TILES[kind], turned=True)
+        if kind == "winograd4x1":
+            return narrow.input_grad(dy, w, pads, size)
         if grouped.is_depthwise(w.shape, window.groups):
             return grouped.depthwise_input_grad(dy, w, x_shape, window)
         if window.dilation == (1, 1):
@@ -126,9 +138,11 @@ class CpuBackend(Backend):
 
     def conv2d_weight_grad(self, x, dy, w_shape, window):
         """As the reference, cut along taps and channels."""
-        m = tile_size(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy), passes=1.0)
-        if m:
-            return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), m, window.groups)
+        kind = algorithm(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy), passes=1.0)
+        if kind in TILES:
+            return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), TILES[kind], window.groups)
+        if kind == "winograd4x1":
+            return narrow.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)))
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
 

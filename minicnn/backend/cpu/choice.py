@@ -7,15 +7,19 @@ reaches `rate`, which falls where it has few columns.
     direct    N*OH*OW * depth/k * (move(run) + 2*k*F / rate(k*F)),  depth = KH*run,  run = (KW + (k-1)*stride) * C
     winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / (MIDDLE * rate(F)) + TILE)
               + transform of w
+    rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + (4 + 6)*r*F*GATHER + CALL),  K = (r+2)*C
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. A transform of w serves the forward pass and the gradient of the
 input, so each pays for half of it; the gradient of the kernel, which is summed up as a transform, for one.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from minicnn.backend.cpu.blocks import Blocks, is_depthwise
+from minicnn.backend.cpu.products import DEEPEST, WIDEST
 from minicnn.backend.window import Window
 from minicnn.config import config
 
@@ -26,26 +30,41 @@ TILE = 350.0  # ns a tile: calls
 KERNEL = {2: 10.0, 4: 40.0}  # ns for each C*F to transform a kernel: t*t numbers are written
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
 TILES = {"winograd2": 2, "winograd4": 4}
+SPREAD, GATHER, CALL = 0.4, 0.15, 120.0  # ns a number of a patch transformed and copied, of M and y, of a patch
 
 
-def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> int:
-    """m of F(m x m, 3 x 3), or 0 for a direct convolution of x (N, H, W, C) with w (KH, KW, C/G, F).
+def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> str:
+    """Which of `config.ALGORITHMS` but "auto" convolves x (N, H, W, C) with w (KH, KW, C/G, F).
 
     passes: how many transforms of a kernel to count.
     Winograd takes float32 alone (float64 is asked for where digits count), and no `precision="highest"`.
     """
     possible = winograd_fits(w_shape, window) and dtype == np.float32 and config.precision != "highest"
     if not possible or config.conv == "direct":
-        return 0
-    if config.conv in TILES:
-        return TILES[config.conv]
+        return "direct"
+    if config.conv != "auto":
+        return config.conv if config.conv in TILES or window.groups == 1 else "direct"
+    return _quickest(tuple(x_shape), tuple(w_shape), window, tuple(out), passes)
+
+
+def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> int:
+    """m of F(m x m, 3 x 3) where `algorithm` chooses that, else 0."""
+    return TILES.get(algorithm(x_shape, w_shape, window, out, dtype, passes), 0)
+
+
+@lru_cache(maxsize=4096)
+def _quickest(x_shape, w_shape, window: Window, out, passes: float) -> str:
+    """The algorithm that costs least where all are possible."""
     blocks = Blocks(w_shape, window.groups)
     c, f = blocks.shape[2:]
     if min(c, f) < THINNEST or is_depthwise(w_shape, window.groups):
-        return 0
-    costs = {m: winograd_cost(m, x_shape[0], out, blocks, passes) for m in (4, 2)}
-    costs[0] = x_shape[0] * out[0] * out[1] * direct_cost(blocks, window, out)
-    return min(costs, key=lambda m: costs[m])
+        return "direct"
+    costs = {name: winograd_cost(m, x_shape[0], out, blocks, passes) for name, m in TILES.items()}
+    costs["direct"] = x_shape[0] * out[0] * out[1] * direct_cost(blocks, window, out)
+    if window.groups == 1:
+        r = neighbours_of_rows(c, f, out[1])
+        costs["winograd4x1"] = x_shape[0] * -(-out[0] // 4) * -(-out[1] // r) * rows_cost(c, f, r)
+    return min(costs, key=lambda name: costs[name])
 
 
 def winograd_fits(w_shape, window: Window) -> bool:
@@ -82,6 +101,24 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     transforms = t2 * (c + f) * MOVE + 2 * t2 * (t2 * c + m * m * f) / RATE
     middle = 2 * t2 * c * f / (MIDDLE * rate(f))
     return count * (blocks.count * (transforms + middle) + TILE) + passes * blocks.count * KERNEL[m] * c * f
+
+
+@lru_cache(maxsize=4096)
+def neighbours_of_rows(c: int, f: int, width: int) -> int:
+    """How many neighbours in a row of y share a patch in `narrow.py`: 1, 2 or 4."""
+    return min((1, 2, 4), key=lambda r: -(-width // r) * rows_cost(c, f, r))
+
+
+def rows_cost(c: int, f: int, r: int) -> float:
+    """Nanoseconds of a tile of 4 x r cells of y in `narrow.py`."""
+    depth, columns = (r + 2) * c, r * f
+    return 6 * depth * SPREAD + 12 * depth * columns / small_rate(depth, columns) + 10 * columns * GATHER + CALL
+
+
+def small_rate(depth: int, columns: int) -> float:
+    """Operations a nanosecond of a stack of products of such matrices, small where `products.py` can cut them."""
+    small = depth <= DEEPEST and columns <= WIDEST
+    return 1.15 * RATE * columns / (columns + 8) if small else rate(columns)
 
 
 def rate(columns: int) -> float:

@@ -47,6 +47,23 @@ def points(m: int) -> Points:
     return Points(m, m + 2, *kron)
 
 
+@dataclass(frozen=True)
+class RowPoints:
+    """F(4, 3) along one axis, in float32.   input: (6, 6)   kernel: (6, 3)   output: (4, 6)   upstream: (6, 4) of dy"""
+
+    input: np.ndarray
+    kernel: np.ndarray
+    output: np.ndarray
+    upstream: np.ndarray
+
+
+@lru_cache
+def row_points() -> RowPoints:
+    """The matrices of F(4, 3)."""
+    a, g, b = (np.ascontiguousarray(matrix.astype(np.float32)) for matrix in cook_toom(POINTS[4], 4))
+    return RowPoints(b, g, a, np.ascontiguousarray(a.T))
+
+
 def cook_toom(finite, m: int):
     """A^T (m, t), G (t, 3) and B^T (t, t) in float64, with y = A^T [(G w) * (B^T x)].
 

@@ -1,0 +1,59 @@
+"""Products of tall, narrow matrices, cut into small ones.
+
+OpenBLAS copies both sides of a product into an order of its own before it multiplies, except for small ones (rows *
+depth * columns up to 10^6), for which newer versions have kernels that read the matrices where they lie
+(`kernel/x86_64/sgemm_small_kernel_nn_skylakex.c`). With 16 to 64 columns there is too little to do for each number to
+pay for a copy: a stack of small products runs up to 1.5 times faster than the large one. Pieces depend on shapes alone.
+Error: that of a product.
+"""
+
+import numpy as np
+
+from minicnn.backend.cpu.parallel import scratch
+
+SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
+WIDEST = 64  # columns, beyond which a large product is as fast
+DEEPEST = 320
+SHORTEST = 16  # rows, below which a small one is not
+SUMMED = 128  # rows that are summed up in one small product
+
+
+def product(a, b, out):
+    """a @ b into out, stacks of matrices or one.   a: (..., M, K)   b: (..., K, N)   out: (..., M, N)"""
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    rows = SMALL // (k * n) // SHORTEST * SHORTEST
+    if n > WIDEST or k > DEEPEST or not SHORTEST <= rows < m:
+        return np.matmul(a, b, out=out)
+    count = m // rows
+    if count * rows < m:  # as even as it goes: the rest is one product more
+        rows = -(-m // (count + 1) // SHORTEST) * SHORTEST
+        count = m // rows
+    whole = count * rows
+    stack = (count, rows)
+    np.matmul(
+        a[..., :whole, :].reshape(*a.shape[:-2], *stack, k),
+        b[..., None, :, :],
+        out=out[..., :whole, :].reshape(*out.shape[:-2], *stack, n),
+    )
+    if whole < m:
+        np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
+    return out
+
+
+def sum_of_products(a, b, out):
+    """a^T @ b into out, summed up some rows at a time.   a: (..., M, K)   b: (..., M, N)   out: (..., K, N)"""
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    rows = min(SMALL // (k * n), SUMMED) // SHORTEST * SHORTEST
+    count = m // rows if rows else 0
+    if n > WIDEST or k > DEEPEST or count < 2:
+        return np.matmul(np.swapaxes(a, -1, -2), b, out=out)
+    whole = count * rows
+    parts = scratch("sums", (*out.shape[:-2], count, k, n), out.dtype)
+    stacks = (x[..., :whole, :].reshape(*x.shape[:-2], count, rows, x.shape[-1]) for x in (a, b))
+    first, second = stacks
+    np.matmul(np.swapaxes(first, -1, -2), second, out=parts)
+    np.add.reduce(parts, axis=-3, out=out)
+    if whole < m:
+        rest = np.matmul(np.swapaxes(a[..., whole:, :], -1, -2), b[..., whole:, :])
+        np.add(out, rest, out=out)
+    return out
