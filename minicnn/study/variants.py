@@ -20,7 +20,7 @@ from minicnn.zoo.resnet_cifar import bn, bn_relu, conv
 
 PAPER = "He et al. 2016, Identity Mappings in Deep Residual Networks, arXiv:1603.05027, Tables 1 and 2"
 
-# Units: Table 2 and Fig. 4 ---------------------------------------------------------------------------------------------
+# Units: Table 2 and Fig. 4 -------------------------------------------------------------------------------------------
 
 
 def to_conv(x: Symbol, filters: int, strides: int, *, name: str) -> Symbol:
@@ -143,5 +143,6 @@ def build(
         y = order.branch(y, filters, strides, name=name)
         return order.after(add(x, y, strides, name=name, **numbers), f"{name}_out")  # type: ignore[operator]
 
-    name = name or f"{unit}_{shortcut}_{families.depth(n)}"
+    with_numbers = "".join(f"_{letter}{value:g}" for letter, value in numbers.items())
+    name = name or f"{unit}{families.depth(n)}_{shortcut}{with_numbers}"
     return families.network(name, n, block, input_shape, classes, end=order.end)
