@@ -1,9 +1,10 @@
 """Images as arrays: (N, H, W, C) in, float32 (N, H, W, C) of a network's size and range out."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize(images: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     """Bilinear interpolation between the centres of the cells, without antialiasing: what tf.image.resize does.
 
     images: (N, H, W, C) of any real type   size: (OH, OW)   result: (N, OH, OW, C) float32
@@ -11,6 +12,8 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     images = _checked(images)
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"size must be (height, width), each at least 1, got {size}")
+    if images.shape[1:3] == tuple(size):
+        return images.astype(np.float32)
     rows = _interpolate(images.astype(np.float32), size[0], axis=1)
     return _interpolate(rows, size[1], axis=2)
 
@@ -27,7 +30,7 @@ def _interpolate(x: np.ndarray, size: int, axis: int) -> np.ndarray:
     return below + weight * (above - below)
 
 
-def prepare(images: np.ndarray, shape: tuple[int, int, int], top: float) -> np.ndarray:
+def prepare(images: ArrayLike, shape: tuple[int, int, int], top: float) -> np.ndarray:
     """Images as a network wants them: resized to `shape` = (H, W, C), and scaled from [0, top] to [0, 1].
 
     Grey images are repeated where the network wants several channels. Raises ValueError for other changes of channels.
@@ -40,7 +43,7 @@ def prepare(images: np.ndarray, shape: tuple[int, int, int], top: float) -> np.n
     return np.repeat(x, shape[2] // channels, axis=-1)
 
 
-def _checked(images: np.ndarray) -> np.ndarray:
+def _checked(images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4:
         raise ValueError(f"images must have the shape (N, H, W, C), got {images.shape}")

@@ -28,5 +28,5 @@ def test_digits_are_split_by_class_and_without_overlap():
 def test_unknown_data_set_names_the_nearest():
     with pytest.raises(ValueError, match="unknown data set 'digit': did you mean 'digits'"):
         data.load("digit")
-    with pytest.raises(ValueError, match="unknown data set 'zzz': known are digits"):
+    with pytest.raises(ValueError, match="unknown data set 'zzz': known are cifar10, digits"):
         data.load("zzz")
