@@ -14,21 +14,31 @@ def show(result: Result) -> None:
     from rich import box
     from rich import table as rich_table
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(width=WIDTH, highlight=False)
-    console.print(f"[bold]{result.title}[/bold]\n{result.subject}", soft_wrap=False)
+    console.print(f"[bold]{result.title}[/bold]\n{result.subject}\n")
     for table in result.tables:
-        drawn = rich_table.Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="italic")
-        for column, kind in zip(table.columns, numeric(table), strict=True):
-            drawn.add_column(column, justify="right" if kind else "left", overflow="fold")
+        drawn = rich_table.Table(
+            title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, pad_edge=False,
+            padding=(0, 1), collapse_padding=True,
+        )  # fmt: skip
+        for column, numbers in zip(table.columns, numeric(table), strict=True):
+            before, _, last = column.rpartition(" ")
+            drawn.add_column(
+                f"{before}\n{last}" if before else last,
+                justify="right" if numbers else "left",
+                no_wrap=numbers,
+                overflow="fold",
+            )
         for row in table.rows:
-            drawn.add_row(*map(text, row))
+            drawn.add_row(*(escape(text(value)) for value in row))
         console.print(drawn)
     print(textwrap.fill(result.verdict, WIDTH))
 
 
 def text(value: Any) -> str:
-    """A value of a table in few characters: 3 significant digits, thousands as 12,345, nothing for None."""
+    """A value of a table in few characters: about 3 significant digits, thousands as 12,345, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -38,10 +48,11 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         if not math.isfinite(value):
             return str(value)
-        if value == 0 or 1e-3 <= abs(value) < 1e4:
-            size = 3 - 1 - math.floor(math.log10(abs(value))) if value else 0
-            return f"{value:.{max(0, min(size, 4))}f}"
-        return f"{value:.2e}"
+        if value == 0:
+            return "0"
+        if not 1e-3 <= abs(value) < 1e5:
+            return f"{value:.1e}"
+        return f"{value:,.{max(0, min(3, 2 - math.floor(math.log10(abs(value)))))}f}"
     return str(value)
 
 
