@@ -4,6 +4,7 @@ from minicnn.keras import (
     activations,
     backend,
     callbacks,
+    datasets,
     initializers,
     layers,
     losses,
@@ -17,6 +18,6 @@ from minicnn.layers import Input, Layer
 from minicnn.model import Model, Sequential
 
 __all__ = [
-    "Input", "Layer", "Model", "Sequential", "activations", "backend", "callbacks", "initializers", "layers", "losses",
-    "metrics", "models", "optimizers", "regularizers", "utils",
+    "Input", "Layer", "Model", "Sequential", "activations", "backend", "callbacks", "datasets", "initializers", "layers",
+    "losses", "metrics", "models", "optimizers", "regularizers", "utils",
 ]  # fmt: skip
