@@ -155,14 +155,15 @@ def verdict(residual: dict[str, list[Figures]], modules: dict[str, list[Figures]
 
 def residual_table(residual: dict[str, list[Figures]], names: dict[str, str]) -> Table:
     """A row a block; where there are two states, a column for each."""
-    parts = (("|branch|/|skip|", "ratio"), ("cosine", "cosine"), ("skip share", "skip_share"), ("gain", "gain"))
+    parts = (("|b|/|s|", "ratio"), ("cosine", "cosine"), ("share", "skip_share"), ("gain", "gain"))
     several = len(residual) > 1
-    columns = [f"{title} {state}" if several else title for title, _ in parts for state in residual]
+    ends = {"trained": "end"}  # shorter, for 80 columns
+    columns = [f"{title} {ends.get(state, state)}" if several else title for title, _ in parts for state in residual]
     rows = [
         [blocks[0]["merge"], *(block[key] for _, key in parts for block in blocks)]
         for blocks in zip(*residual.values(), strict=True)
     ]
-    title = f"Residual blocks, from the input on ({', '.join(names.values())})"
+    title = f"Residual blocks from the input on, {' and '.join(names.values())}. b: branch, s: skip; share: the skip's"
     return Table(title, ["block", *columns], rows)
 
 

@@ -1,5 +1,6 @@
 """The files of a result: the figures as JSON, the pictures as PNG, and a report of one HTML file."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.formats.atomic import write_atomically
-from minicnn.study.result import Result
+from minicnn.study.report import page
+from minicnn.study.result import Picture, Result
+
+DPI = 160
+FONTS = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8}
 
 
 def write(result: Result, folder: Path) -> list[str]:
@@ -17,14 +22,43 @@ def write(result: Result, folder: Path) -> list[str]:
     Without matplotlib the pictures are left out, and a line says how to get it. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    path = folder / f"{result.study}.json"
-    save(path, json.dumps(as_data(result), indent=1, allow_nan=False))
-    lines.append(f"figures: {path}")
+    lines = [named("figures", folder / f"{result.study}.json")]
+    save(folder / f"{result.study}.json", json.dumps(as_data(result), indent=1, allow_nan=False))
+    images, note = {}, ""
+    try:
+        images = {picture.name: png(picture) for picture in result.pictures}
+    except ImportError as error:
+        note = str(error)
+        lines.append(note)
+    for name, image in images.items():
+        save(folder / f"{name}.png", image)
+        lines.append(named("picture", folder / f"{name}.png"))
     for name, text in result.files.items():
         save(folder / name, text)
-        lines.append(f"file: {folder / name}")
-    return lines
+        lines.append(named("file", folder / name))
+    save(folder / "report.html", page(result, images, note))
+    return [*lines, named("report", folder / "report.html")]
+
+
+def named(kind: str, path: Path) -> str:
+    """A line on a file."""
+    return f"{kind + ':':<9}{path}"
+
+
+def png(picture: Picture) -> bytes:
+    """A picture as a PNG file. Raises ImportError with the pip line where matplotlib is absent."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("the pictures need matplotlib: pip install 'minicnn[study]'") from error
+    with rc_context(FONTS):
+        figure = Figure(figsize=picture.size, dpi=DPI, layout="constrained")
+        picture.draw(figure)
+        buffer = io.BytesIO()
+        # Without a date and a version in it the same figures give the same bytes.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def save(path: Path, content: str | bytes) -> None:

@@ -19,10 +19,8 @@ def show(result: Result) -> None:
     console = Console(width=WIDTH, highlight=False)
     console.print(f"[bold]{result.title}[/bold]\n{result.subject}\n")
     for table in result.tables:
-        drawn = rich_table.Table(
-            title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, pad_edge=False,
-            padding=(0, 1), collapse_padding=True,
-        )  # fmt: skip
+        print(textwrap.fill(table.title, WIDTH))
+        drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 0) if len(table.columns) > 6 else (0, 1, 0, 0))
         for column, numbers in zip(table.columns, numeric(table), strict=True):
             before, _, last = column.rpartition(" ")
             drawn.add_column(
