@@ -5,12 +5,15 @@ filters, three stages of n blocks with 16, 32 and 64 filters, an average, a dens
 the networks of the papers; here is what the papers compare them with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from minicnn import layers
+from minicnn import data, layers
 from minicnn.layers import Symbol
 from minicnn.model import Model
+from minicnn.study.digits import BATCH_SIZE, EPOCHS, Trained, trained
+from minicnn.study.instruments import Settings
 from minicnn.zoo.resnet_cifar import WIDTHS, bn_relu, conv
 from minicnn.zoo.top import averaged_top, images
 
@@ -78,3 +81,52 @@ def blocks_per_stage(layers_wanted: Any) -> int:
         near = f"{depth(n)} and {depth(n + 1)}"
         raise ValueError(f"the depth must be 6n + 2, got {layers_wanted}: the next ones are {near}")
     return n
+
+
+# Families that are trained -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of a family: what tables call it, what the cache calls it, and how it is made."""
+
+    label: str
+    name: str
+    build: Callable[[], Model]
+
+
+def train_family(members: Sequence[Member], settings: Settings) -> dict[str, Trained]:
+    """Every member trained in the setting of `minicnn.study.digits`, by its label. All begin with the same seed."""
+    epochs, found = settings.epochs or EPOCHS, {}
+    for i, member in enumerate(members):
+        settings.say(f"{member.label}: network {i + 1} of {len(members)}, {epochs} epochs")
+        found[member.label] = trained(
+            member.name, member.build, epochs, settings.seed, settings.dataset, settings.cache, settings.say,
+            settings.batch_size or BATCH_SIZE,
+        )  # fmt: skip
+    return found
+
+
+def form(settings: Settings) -> tuple[tuple[int, int, int], int]:
+    """The shape of the data set's images (H, W, C), and the number of its classes."""
+    known = data.load(settings.dataset)
+    return known.x_train.shape[1:], known.classes
+
+
+def wanted_depth(settings: Settings, default: int | None) -> int | None:
+    """The depth that the settings' model stands for, 110 for resnet110 or plain110; `default` without a model.
+
+    Raises ValueError for other models, and for weights and variants: a family trains its own networks.
+    """
+    for what, value in (("--weights", settings.weights), ("--variant", settings.variant)):
+        if value is not None:
+            raise ValueError(f"this study trains its own networks: {what} {value} has no meaning here")
+    if settings.model is None:
+        return default
+    known = {f"{kind}{d}": d for kind in ("resnet", "plain") for d in (20, 32, 44, 56, 110)}
+    if settings.model not in known:
+        raise ValueError(
+            f"this study builds its own networks of 6n + 2 layers, and {settings.model} is none: name one of "
+            f"{', '.join(name for name in known if name.startswith('resnet'))} for their depth"
+        )
+    return known[settings.model]

@@ -292,7 +292,7 @@ def guess_line(ax: Any, found: dict) -> None:
     error = 100 * (1 - 1 / found["classes"])
     ax.axhline(error, color="#8C8C8C", linewidth=0.7, linestyle=":")
     ax.set_ylim(0, max(100.0, ax.get_ylim()[1]))
-    ax.annotate("a guess", (1, error), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="small")
+    ax.annotate("a guess", (0.01, error), xycoords=("axes fraction", "data"), va="bottom", fontsize="small")
 
 
 def draw_random(figure: Any, found: dict) -> None:
@@ -303,6 +303,7 @@ def draw_random(figure: Any, found: dict) -> None:
     low, middle, high = (np.array([base, *g(error, axis=1)]) for g in (np.min, np.median, np.max))
     ax.fill_between(counts, low, high, color="#000000", alpha=0.15, linewidth=0)
     ax.plot(counts, middle, **STYLES[0])
+    ax.set_xticks(counts)
     guess_line(ax, found)
 
 
@@ -322,8 +323,9 @@ def draw_scaled(figure: Any, found: dict) -> None:
     base, error = 100 * found["error"], 100 * np.array(found["scaled"])
     factors = np.array([*found["factors"], 1.0])
     order = np.argsort(factors)
-    for label, gather, style in zip(("worst block", "median block"), (np.max, np.median), STYLES, strict=False):
-        ax.plot(factors[order], np.append(gather(error, axis=0), base)[order], label=label, **style)
+    lines = {"worst block": np.max(error, axis=0), "median block": np.median(error, axis=0)}
+    for (label, line), style in zip(lines.items(), STYLES, strict=False):
+        ax.plot(factors[order], np.append(line, base)[order], label=label, **style)
     ax.set_ylim(0, None)
     label_ends(ax)
 

@@ -131,7 +131,7 @@ class Theatre:
         arrays = []
         for i, (own, other) in enumerate(zip(tensor.parents, worker.parents, strict=True)):
             source = own if own in self.graph.active else other  # weights are the worker's, what flows is the place's
-            array = None if source is None else values.get(source, source.data)
+            array: Any = None if source is None else values.get(source, source.data)
             arrays.append(array * array.dtype.type(edges[i]) if i in edges else array)
         op = copy.copy(worker.op)
         op.needs = tuple(False for _ in arrays)
@@ -140,7 +140,7 @@ class Theatre:
 
 def part_of(graph: Graph, block: Block) -> Part:
     """A residual block as a part."""
-    skip = block.ways[block.skip]
+    skip = block.ways[block.skip or 0]
     inside = {t for way in block.branches for t in way.inside} - skip.inside - {block.fork}
     edges = [way.edge for way in block.branches]
     return Part(block.name, skip.tensor, block.merge, edges, sorted(inside, key=lambda t: t.order))
