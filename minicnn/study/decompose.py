@@ -182,14 +182,18 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
     panels: tuple[tuple[str, str, float, str], ...] = (
         ("ratio", "|branch| / |skip|", 1, "log"),
         ("cosine", "cosine(skip, branch)", 0, "linear"),
-        ("gain", "gain  |g_x| / |g_y|", 1, "log"),
+        ("gain", "gain  |g_x| / |g_y|", 1, "linear"),
     )
+
+    changes = [i for i, b in enumerate(next(iter(residual.values())), start=1) if b["skip"] != "identity"]
 
     def draw(figure):
         for place, (key, label, rest, scale) in enumerate(panels, start=1):
             ax = axes(figure, "block, from the input on" if place == 3 else "", label, (3, 1, place))
             ax.axhline(rest, color="#999999", linewidth=0.8)
             ax.set_yscale(scale)
+            for number in changes:
+                ax.axvline(number, color="#cccccc", linewidth=0.8, linestyle=":", zorder=0)
             for style, (state, some) in zip(STYLES, residual.items(), strict=False):
                 numbers = range(1, len(some) + 1)
                 ax.plot(numbers, [b[key] for b in some], **style, linewidth=1.2, label=names[state])
@@ -203,7 +207,7 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
     caption = (
         "Each point is one residual block. Top: the length of what the branch returns to the fork, against the skip's. "
         "Middle: the cosine between the two; at 0 they are orthogonal. Bottom: by how much the gradient grows on its "
-        "way back through the block."
+        "way back through the block. Dotted: blocks whose skip is no identity, where the shape changes."
     )
     return Picture("blocks", "Skip and branch, block by block", caption, draw, (7.0, 6.6))
 

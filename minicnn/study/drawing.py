@@ -31,6 +31,7 @@ def label_ends(ax: Any, gap: float = 0.055) -> None:
 
     Call it last, with limits settled: the names stand outside of the axes, to the right.
     """
+    ax.get_xlim(), ax.get_ylim()  # settles limits that wait for the drawing
     ends = []
     for line in ax.get_lines():
         container = next((c for c in ax.containers if c.lines and c.lines[0] is line), None)
