@@ -1,4 +1,4 @@
-"""`python -m benchmarks COMMAND`: cpu, kernels, scaling, show."""
+"""`python -m benchmarks COMMAND`: cpu, kernels, scaling, training, show."""
 
 import argparse
 import importlib
@@ -8,6 +8,7 @@ COMMANDS = {
     "cpu": "networks against PyTorch and Keras, in turn",
     "kernels": "each kernel against the reference kernel and PyTorch, with its error",
     "scaling": "how the cost grows with the batch and the image",
+    "training": "whole trainings and epochs beside PyTorch and Keras",
     "show": "the tables and the chart of a results file once more",
 }
 

@@ -55,6 +55,23 @@ class Ours:
         """Forward, backward, an update; the loss before it."""
         return float(self.model.train_on_batch(self.x, self.y))
 
+    def decay(self, share: float) -> None:
+        """Each weight loses share * rate * weight a step."""
+        self.model.optimizer.weight_decay = share
+
+    def follow(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
+        """A training step on this batch at this rate; the loss before it."""
+        self.model.optimizer.learning_rate = rate
+        return float(self.model.train_on_batch(x, y))
+
+    def accuracy(self, x: np.ndarray, y: np.ndarray) -> float:
+        """The share that is right."""
+        return float((self.model.predict(x, batch_size=250, verbose=0).argmax(axis=1) == y).mean())
+
+    def epoch(self, x: np.ndarray, y: np.ndarray, batch: int) -> float:
+        """Once through in a random order, by the library's own loop; the mean loss."""
+        return self.model.fit(x, y, batch_size=batch, verbose=0).history["loss"][0]
+
 
 class Torch:
     """PyTorch, eager, channels_last. Its optimizer is the fused one of its three."""
@@ -96,6 +113,19 @@ class Torch:
         self.optimizer.step()
         return float(loss)
 
+    def epoch(self, x: np.ndarray, y: np.ndarray, batch: int) -> float:
+        """Once through in a random order, by the loop that its users write; the mean loss."""
+        images, labels = self.torch.from_numpy(x).permute(0, 3, 1, 2), self.torch.from_numpy(y)
+        self.model.train()
+        total = 0.0
+        for chosen in self.torch.randperm(len(images)).split(batch):
+            self.optimizer.zero_grad()
+            loss = self.loss(self.model(images[chosen]), labels[chosen])
+            loss.backward()
+            self.optimizer.step()
+            total += float(loss) * len(chosen)
+        return total / len(images)
+
 
 class Keras:
     """Keras on TensorFlow, compiled into a graph."""
@@ -131,6 +161,23 @@ class Keras:
     def train(self) -> float:
         """Forward, backward, an update; the loss before it."""
         return float(self.model.train_on_batch(self.x, self.y))
+
+    def decay(self, share: float) -> None:
+        """Each weight loses share * rate * weight a step."""
+        self.model.optimizer.weight_decay = share
+
+    def follow(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
+        """A training step on this batch at this rate; the loss before it."""
+        self.model.optimizer.learning_rate.assign(rate)
+        return float(self.model.train_on_batch(x, y))
+
+    def accuracy(self, x: np.ndarray, y: np.ndarray) -> float:
+        """The share that is right."""
+        return float((self.model.predict(x, batch_size=250, verbose=0).argmax(axis=1) == y).mean())
+
+    def epoch(self, x: np.ndarray, y: np.ndarray, batch: int) -> float:
+        """Once through in a random order, by the library's own loop; the mean loss."""
+        return self.model.fit(x, y, batch_size=batch, verbose=0).history["loss"][0]
 
 
 class KerasXLA(Keras):
