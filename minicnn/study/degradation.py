@@ -5,14 +5,14 @@ under one seed the same initial ones: all that differs is the sums.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minicnn import zoo
 from minicnn.study.digits import Trained, seeded, split
 from minicnn.study.drawing import STYLES, axes, label_ends
-from minicnn.study.families import Member, form, train_family, wanted_depth
+from minicnn.study.families import Member, form, train_family, twin, wanted_depth
 from minicnn.study.instruments import Settings
 from minicnn.study.measures import norm
 from minicnn.study.recording import gradients
@@ -62,9 +62,9 @@ def run(settings: Settings) -> Result:
     depths = (own,) if own else FULL_DEPTHS if settings.full else DEPTHS
     shape, classes = form(settings)
     members = [
-        Member(name, name, lambda name=name: zoo.build(name, None, shape, classes))  # type: ignore[misc]
+        Member(f"{kind}{depth}", f"{kind}{depth}", partial(twin, kind, depth, shape, classes))
         for depth in depths
-        for name in (f"resnet{depth}", f"plain{depth}")
+        for kind in ("resnet", "plain")
     ]
     images = split(settings.dataset)
     x, y = images.x_train[:64], images.y_train[:64]

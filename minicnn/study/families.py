@@ -14,7 +14,7 @@ from minicnn.layers import Symbol
 from minicnn.model import Model
 from minicnn.study.digits import BATCH_SIZE, EPOCHS, Trained, trained
 from minicnn.study.instruments import Settings
-from minicnn.zoo.resnet_cifar import WIDTHS, bn_relu, conv
+from minicnn.zoo.resnet_cifar import WIDTHS, bn_relu, conv, residual
 from minicnn.zoo.top import averaged_top, images
 
 Block = Callable[..., Symbol]  # block(x, filters, strides, name="conv2_block1", first=...) -> x
@@ -65,6 +65,17 @@ def padded(x: Symbol, filters: int, strides: int, *, name: str) -> Symbol:
     if strides == 1 and x.shape[3] == filters:
         return x
     return layers.PadShortcut(filters, strides, name=f"{name}_0_shortcut")(x)
+
+
+def twin(kind: str, depth: int, input_shape: tuple[int, int, int] = (8, 8, 1), classes: int = 10) -> Model:
+    """ "resnet" or "plain" of any depth 6n + 2, with option A: under one seed both begin with the same weights.
+
+    Raises ValueError for another kind, or depth.
+    """
+    if kind not in ("resnet", "plain"):
+        raise ValueError(f"kind must be 'resnet' or 'plain', got {kind!r}")
+    shortcut = "A" if kind == "resnet" else None
+    return residual(f"{kind}{depth}", blocks_per_stage(depth), shortcut, input_shape, classes, True, None)
 
 
 def depth(n: int) -> int:

@@ -7,16 +7,18 @@
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minicnn import data, zoo
 from minicnn.config import generator
-from minicnn.study.digits import EPOCHS, Split, of_zoo, seeded, split
+from minicnn.study.digits import Split, seeded
 from minicnn.study.drawing import STYLES, axes, label_ends
+from minicnn.study.families import Member, train_family
 from minicnn.study.instruments import Settings
 from minicnn.study.result import Picture, Result, Table
+from minicnn.study.subjects import subject
 from minicnn.study.surgery import Operation, Part, Theatre, errors
 
 PAPER = "Veit, Wilber, Belongie 2016, Residual Networks Behave Like Ensembles of Relatively Shallow Networks, " + (
@@ -116,7 +118,8 @@ def scale_each(
 
 def run(settings: Settings) -> Result:
     """Trains a network (or reads its weights), operates on it, and on a plain one of 20 layers beside it."""
-    name = settings.model or "resnet56"
+    settings = replace(settings, model=settings.model or "resnet56")
+    name = str(settings.model)
     measured = {name: operated(name, settings, everything=True)}
     if measured[name]["residual"] and settings.weights is None and name != "plain20":
         measured["plain20"] = operated("plain20", settings, everything=False)
@@ -166,21 +169,13 @@ def changes_shape(part: Part) -> bool:
 
 def subject_of(name: str, settings: Settings) -> tuple[Any, Split]:
     """The trained network, and its data."""
-    known = data.load(settings.dataset)
-    shape = known.x_train.shape[1:]
+    if name != settings.model:
+        settings = replace(settings, variant=None, weights=None)
+    model, images = subject(settings, name)
     if settings.weights is not None:
-        model = zoo.build(name, settings.variant, shape, known.classes)
-        model.load_weights(settings.weights)
-        return model, split(settings.dataset)
-    epochs = settings.epochs or EPOCHS
-    options = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
-    settings.say(f"{name}: {epochs} epochs of training, unless it is in the cache")
-    variant = settings.variant if name == settings.model else None
-    kept = of_zoo(
-        name, variant, settings.dataset, epochs=epochs, seed=settings.seed, cache=settings.cache, say=settings.say,
-        **options,
-    )  # fmt: skip
-    return kept.model, split(settings.dataset)
+        return model, images
+    member = Member(name, name if settings.variant is None else f"{name}-{settings.variant}", lambda: model)
+    return train_family([member], settings)[name].model, images
 
 
 def costs(found: dict[str, Any]) -> np.ndarray:
