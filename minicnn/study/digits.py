@@ -7,7 +7,7 @@ the epochs: He et al. 2015, arXiv:1512.03385, section 4.2, cut down to 12 epochs
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,24 +74,26 @@ def train(
     rate: float = RATE,
     batch_size: int = BATCH_SIZE,
     say: Say | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, list[float]]:
     """Trains a classifier whose output is a softmax, in the setting above, and returns its history by epoch.
 
     split: the digits in the model's shape unless given.   history: "loss" and "accuracy" on the training part, while it
     learns, "val_loss" and "val_accuracy" on the test part. A loss that is not finite ends it: the history is shorter.
     seed: of the order of the images and of dropout; the initial weights are drawn before, where the model is built.
+    callbacks: more of them, which look on.
     """
     split = digits(model.input_shape[1:]) if split is None else split
     falls = round(FALL_AT * epochs) * -(-len(split.x_train) // batch_size)
     schedule = lambda step: rate if step < falls else rate / FALL  # noqa: E731
     model.compile(SGD(schedule, MOMENTUM, weight_decay=WEIGHT_DECAY), "sparse_categorical_crossentropy", ["accuracy"])
-    callbacks: list[Callback] = [TerminateOnNaN()]
+    watching: list[Callback] = [TerminateOnNaN(), *callbacks]
     if say is not None:
-        callbacks.append(LambdaCallback(on_epoch_end=lambda epoch, logs: say(progress(model, epoch, epochs, logs))))
+        watching.append(LambdaCallback(on_epoch_end=lambda epoch, logs: say(progress(model, epoch, epochs, logs))))
     with seeded(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflows, in a network that diverges
         history = model.fit(
-            split.x_train, split.y_train, batch_size, epochs, verbose=0, callbacks=callbacks,
+            split.x_train, split.y_train, batch_size, epochs, verbose=0, callbacks=watching,
             validation_data=(split.x_test, split.y_test),
         )  # fmt: skip
     return history.history
