@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.data import Dataset, files
-from minicnn.data.packed import Capped, Unpacked
+from minicnn.data.packed import CHUNK, Capped, Unpacked
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
 RECORD = 1 + CHANNELS * SIDE * SIDE
@@ -55,13 +55,17 @@ def read_archive(path: str | Path) -> dict[str, Arrays]:
     most = (len(TRAIN) + 1) * RECORD * RECORDS + (1 << 20)
     found: dict[str, Arrays] = {}
     with open(path, "rb") as file:
-        stream: Any = Capped(Unpacked(file, path, "gzip"), most)
+        unpacked = Unpacked(file, path, "gzip")
+        stream: Any = Capped(unpacked, most)
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:  # one pass, no seeking
                 for number, member in enumerate(archive):
                     if number == MEMBERS:
                         raise ValueError(f"{path}: has more than {MEMBERS} members")
                     _take(path, archive, member, found)
+            while stream.read(CHUNK):  # to the checksum at the end
+                pass
+            unpacked.finish()
         except (tarfile.TarError, EOFError, UnicodeError, RecursionError) as error:
             raise ValueError(f"{path}: not a sound tar archive ({error or type(error).__name__})") from None
     missing = [name for name in (*TRAIN, TEST) if name not in found]

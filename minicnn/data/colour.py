@@ -20,7 +20,7 @@ IMAGENET_COMPONENTS = (
 class PCALighting(Augmentation):
     """Adds to all cells of an image the same multiples of the principal components of the data set's colours.
 
-    Krizhevsky et al. 2012 (AlexNet), section 4.1: sum over i of alpha_i lambda_i p_i, alpha_i from a normal of deviation
+    Krizhevsky et al. 2012 (AlexNet), section 4.1: sum over i of alpha_i lambda_i p_i, alpha_i normal with deviation
     0.1, once for each image. They call lambda_i the eigenvalues of the colours' covariance, which are thousands for
     0..255: 0.1 of them would drown the image. The values in use since are of the size of their square roots, the
     deviations of the colours along the components; these are meant here.
@@ -69,8 +69,7 @@ class ColourJitter(Augmentation):
             raise ValueError(f"colour jitter wants 1 or 3 channels, got images of shape {images.shape}")
         brightness, contrast, saturation = drawn.astype(images.dtype).T[..., None, None, None]
         x = np.clip(images * brightness, 0, self.top)
-        grey = _grey(x)
-        mean = grey.reshape(len(x), -1).mean(axis=1).astype(x.dtype)[:, None, None, None]
+        mean = _grey(x).mean(axis=(1, 2, 3), keepdims=True)
         x = np.clip(mean + contrast * (x - mean), 0, self.top)
         if images.shape[-1] == 3:
             grey = _grey(x)

@@ -40,12 +40,12 @@ def read_idx(path: str | Path, axes: int) -> np.ndarray:
 
 
 def _shape(path: Path, header: bytes, axes: int) -> tuple[int, ...]:
-    if len(header) < 4 + 4 * axes:
-        raise ValueError(f"{path}: the file is cut short: {len(header)} bytes of header")
     magic = bytes((0, 0, UNSIGNED_BYTES, axes))
-    if header[:4] != magic:
+    if header[:4] != magic and len(header) >= 4:
         what = f"of unsigned bytes with {axes} {'axis' if axes == 1 else 'axes'}"
         raise ValueError(f"{path}: not an idx file {what}: it begins with {header[:4].hex()}, not {magic.hex()}")
+    if len(header) < 4 + 4 * axes:
+        raise ValueError(f"{path}: the file is cut short: {len(header)} bytes of header")
     shape = struct.unpack(f">{axes}I", header[4:])
     if math.prod(shape) > LARGEST:
         raise ValueError(f"{path}: declares the shape {shape}; more than {LARGEST:,} bytes are not read")

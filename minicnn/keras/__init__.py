@@ -18,6 +18,6 @@ from minicnn.layers import Input, Layer
 from minicnn.model import Model, Sequential
 
 __all__ = [
-    "Input", "Layer", "Model", "Sequential", "activations", "backend", "callbacks", "datasets", "initializers", "layers",
-    "losses", "metrics", "models", "optimizers", "regularizers", "utils",
+    "Input", "Layer", "Model", "Sequential", "activations", "backend", "callbacks", "datasets", "initializers",
+    "layers", "losses", "metrics", "models", "optimizers", "regularizers", "utils",
 ]  # fmt: skip
