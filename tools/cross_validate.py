@@ -8,9 +8,8 @@ import sys
 import numpy as np
 
 from minicnn import config, data
+from minicnn.commands import building
 from minicnn.commands.arguments import resolve
-from minicnn.commands.train import build, optimizer, training_batches
-from minicnn.data.images import prepare
 
 FOLDS = 5
 
@@ -38,11 +37,13 @@ def main(argv: list[str]) -> None:
             whole.name, whole.x_train[inside], whole.y_train[inside], whole.x_train[outside], whole.y_train[outside],
             whole.class_names, whole.top,
         )  # fmt: skip
-        model = build(settings, part.classes)
-        loader = training_batches(part, model.input_shape[1:], settings)
-        model.compile(optimizer(settings, settings.epochs * len(loader)), loss="sparse_categorical_crossentropy")
+        parts = building.split(part, 0)
+        model = building.build(settings, part.classes)
+        prepare = building.preprocessing(settings, model.input_shape[1:], parts)
+        loader = building.batches(settings, parts, prepare)
+        building.compile_model(model, settings, len(loader), part.classes)
         model.fit(loader, epochs=settings.epochs, verbose=0)
-        found = model.predict(prepare(part.x_test, model.input_shape[1:], part.top), verbose=0).argmax(-1)
+        found = model.predict(prepare(part.x_test, part.top), verbose=0).argmax(-1)
         wrong.append(int((found != part.y_test).sum()))
     total = len(whole.y_train)
     print(f"{' '.join(argv)}: wrong {' + '.join(map(str, wrong))} = {sum(wrong)} of {total}, {sum(wrong) / total:.2%}")

@@ -1,26 +1,38 @@
-"""The flags of `minicnn train`, and how they become settings, with the defaults, a recipe and a config file."""
+"""How the flags of `minicnn train` become settings, with the defaults, a recipe, a config file and a run to resume."""
 
 import argparse
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from minicnn import data, zoo
 from minicnn.commands import USAGE, UsageError, toml
-from minicnn.commands.recipes import recipe
+from minicnn.commands.flags import GROUPS
+from minicnn.commands.recipes import recipe, words_of_recipes
 from minicnn.names import unknown
 
 DEFAULTS: dict[str, Any] = {
     "dataset": "digits",
+    "val_split": 0.0,
+    "workers": 0,
+    "decay_bias_bn": True,
+    "decay_rate": 0.1,
     "device": "cpu",
     "seed": 0,
     "dtype": "float32",
     "output": "runs",
+    "save_every": "1",
+    "keep": 3,
+    "on_save_error": "stop",
     "log_interval": 20,
 }
-OF_ONE_CALL = ("config", "quiet", "verbose", "summary")  # flags that say nothing about the run: not in config.toml
+OF_ONE_CALL = ("config", "resume", "quiet", "verbose", "summary")  # they say nothing about the run: not in config.toml
+# What a run that is resumed cannot change: its weights, its slots or its place in the data would mean something else.
+FIXED = (
+    "model", "variant", "dataset", "img_size", "preprocessing", "val_split", "opt", "batch_size", "grad_accum_steps",
+    "ema", "seed", "limit_batches", "dtype", "aux_weight", "weights", "augment",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,56 +56,38 @@ def parser(prog: str = "minicnn train") -> Parser:
     made = Parser(
         prog=prog,
         usage="%(prog)s MODEL [flags]",
-        description="Train a network of the zoo on a data set. Leaves its settings, its metrics per epoch and its "
-        "weights in a run folder of its own.",
-        epilog=f"Exit codes: 0 ok, 1 error, {USAGE} usage, 12 out of memory, 20 loss not finite, 130 Ctrl-C.",
-        formatter_class=lambda prog: argparse.HelpFormatter(
+        description="Train a network of the zoo on a data set. Leaves its settings, its metrics, its checkpoints and "
+        "its weights in a run folder of its own.",
+        epilog=f"{AUGMENT}\n\n{words_of_recipes()}\n\n{CODES}",
+        formatter_class=lambda prog: Formatter(
             prog, max_help_position=28, width=min(80, shutil.get_terminal_size().columns)
         ),
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     made.add_argument("model", metavar="MODEL", nargs="?", help=f"one of: {', '.join(zoo.names())}")
-    _what(made.add_argument_group("the network and the data"))
-    _how(made.add_argument_group("training (defaults: the model's recipe)"))
-    _where(made.add_argument_group("the machine"))
-    _output(made.add_argument_group("the run folder and the progress"))
+    for title, fill in GROUPS.items():
+        fill(made.add_argument_group(title))
     return made
 
 
-def _what(group):
-    group.add_argument("--variant", metavar="NAME", help="form of the network, e.g. 1998 for lenet5")
-    group.add_argument("--dataset", metavar="NAME", help=f"one of: {', '.join(data.names())} (default: digits)")
-    group.add_argument("--img-size", metavar="N", type=_at_least(1), help="height and width (default: the model's)")
-    group.add_argument("-c", "--config", metavar="TOML", help="settings from a file; flags override them")
+AUGMENT = (
+    "--augment: names with commas between them, each perhaps with a number. shift:2 moves by up to 2 cells of the "
+    "network's input; crop:4 adds 4 cells all round and cuts; flip mirrors; scale:256-480 resizes the shorter side "
+    "and cuts; resized cuts 8 to 100 % and resizes; jitter:0.4 changes brightness, contrast and saturation; "
+    "lighting:0.1 is AlexNet's change of colours; none is none."
+)
+CODES = (
+    f"Exit codes: 0 ok, 1 error, {USAGE} usage, 12 out of memory, 20 loss not finite, 130 Ctrl-C, 143 SIGTERM. The "
+    "first of these signals ends the step and saves; the second acts at once."
+)
 
 
-def _how(group):
-    group.add_argument("--epochs", metavar="N", type=_at_least(0), help="passes over the training images")
-    group.add_argument("-b", "--batch-size", metavar="N", type=_at_least(1), help="images a step")
-    group.add_argument("--opt", choices=("sgd", "adam"), help="optimizer: sgd or adam", metavar="NAME")
-    group.add_argument("--lr", metavar="X", type=_number(low=0), help="learning rate")
-    group.add_argument("--sched", metavar="NAME", choices=("none", "cosine"), help="learning rate: none or cosine to 0")
-    group.add_argument("--momentum", metavar="X", type=_number(low=0, below=1), help="of sgd")
-    group.add_argument("--weight-decay", metavar="X", type=_number(low=0), help="decoupled, as in AdamW")
-    group.add_argument("--shift", metavar="N", type=_at_least(0), help="move images at random by up to N cells")
-    group.add_argument("--seed", metavar="N", type=_at_least(0), help="of weights and shuffling (default: 0)")
-    group.add_argument("--limit-batches", metavar="N", type=_at_least(1), help="steps an epoch, for a quick try")
+class Formatter(argparse.HelpFormatter):
+    """Keeps the paragraphs of the epilog apart, and shows --flag and --no-flag in one column."""
 
-
-def _where(group):
-    group.add_argument("--device", metavar="NAME", type=_device, help="cpu, gpu, gpu:N or auto (default: cpu)")
-    group.add_argument("--dtype", metavar="NAME", choices=("float32", "float64"), help="float32 (default) or float64")
-    group.add_argument("--threads", metavar="N", type=_at_least(1), help="of the CPU (default: all)")
-
-
-def _output(group):
-    group.add_argument("--output", metavar="DIR", help="where run folders are made (default: runs)")
-    group.add_argument("--name", help="of the run folder (default: the model's); never overwritten: NAME-2, ...")
-    group.add_argument("--log-interval", metavar="N", type=_at_least(1), help="steps a line, off a terminal (20)")
-    group.add_argument("--summary", action="store_true", help="print the network and stop")
-    group.add_argument("-q", "--quiet", action="store_true", help="only the result")
-    group.add_argument("-v", "--verbose", action="store_true", help="also the settings and versions")
+    def _fill_text(self, text, width, indent):
+        return "\n\n".join(super(Formatter, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
 
 
 def resolve(argv: Sequence[str], prog: str = "minicnn train") -> SimpleNamespace:
@@ -101,21 +95,41 @@ def resolve(argv: Sequence[str], prog: str = "minicnn train") -> SimpleNamespace
 
     Raises UsageError for what does not exist or does not fit. A setting that nobody gave is None.
     """
+    return complete(parse(argv, prog))
+
+
+def parse(argv: Sequence[str], prog: str = "minicnn train") -> dict[str, Any]:
+    """What the command line, and the config file that it names, say. Raises UsageError."""
     given = vars(parser(prog).parse_args(argv))
-    if "config" in given:
-        given = {**_from_file(given["config"], prog), **given}
+    return {**from_file(given["config"], prog), **given} if "config" in given else given
+
+
+def complete(given: dict[str, Any]) -> SimpleNamespace:
+    """The settings, where what was given goes before the recipe and the defaults. Raises UsageError."""
     if "model" not in given:
         raise UsageError("which MODEL? For example lenet5")
     dataset = given.get("dataset", DEFAULTS["dataset"])
     _check_names(given["model"], given.get("variant"), dataset)
     settings: dict[str, Any] = dict.fromkeys(a.dest for a in parser()._actions if a.dest != "help")
-    settings |= DEFAULTS | recipe(given["model"], dataset) | given
-    if settings["momentum"] is not None and settings["opt"] != "sgd":
-        if "momentum" in given:
-            raise UsageError(f"--momentum belongs to --opt sgd, not to {settings['opt']}")
-        settings["momentum"] = None
-    settings["name"] = _plain_name(settings["name"] or settings["model"])
+    try:
+        settings |= DEFAULTS | recipe(given["model"], dataset, given.get("recipe")) | given
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    _settle_momentum(settings, given)
+    _check_schedule(settings, given)
+    if settings["sched"] == "plateau" and settings["sched_patience"] is None:
+        settings["sched_patience"] = 5
+    settings["name"] = settings["name"] or settings["model"]
     return SimpleNamespace(**settings)
+
+
+def changed(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run that goes on: its own, and over them what was given now. Raises UsageError."""
+    for name in FIXED:
+        if name in given and given[name] != before.get(name):
+            flag = f"--{name.replace('_', '-')}" if name != "model" else "MODEL"
+            raise UsageError(f"{flag} cannot change when a run goes on: it is {before.get(name)} there")
+    return before | given
 
 
 def to_table(settings: SimpleNamespace) -> dict[str, object]:
@@ -123,8 +137,8 @@ def to_table(settings: SimpleNamespace) -> dict[str, object]:
     return {key: value for key, value in vars(settings).items() if key not in OF_ONE_CALL}
 
 
-def _from_file(path: str, prog: str) -> dict[str, object]:
-    """A config file's settings, checked by the same parser as the flags."""
+def from_file(path: str, prog: str = "minicnn train") -> dict[str, Any]:
+    """A config file's settings, checked by the same parser as the flags. Raises UsageError, OSError."""
     try:
         table = toml.load(path)
     except ValueError as error:
@@ -132,12 +146,54 @@ def _from_file(path: str, prog: str) -> dict[str, object]:
     known = {action.dest for action in parser(prog)._actions} - {"help", *OF_ONE_CALL}
     for key in table.keys() - known:
         raise UsageError(f"{path}: {unknown('setting', key, known)}")
-    argv = [f"--{key.replace('_', '-')}={value}" for key, value in table.items() if key != "model"]
+    argv = [_flag(key, value) for key, value in table.items() if key != "model"]
     try:
         settings = vars(parser(prog).parse_args(argv))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     return settings | ({"model": str(table["model"])} if "model" in table else {})
+
+
+def _flag(key: str, value: object) -> str:
+    flag = key.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag}={value}"
+
+
+def _settle_momentum(settings: dict[str, Any], given: dict[str, Any]) -> None:
+    """--opt momentum and nesterov have one of 0.9 unless told; adam and adamw have none."""
+    opt = settings["opt"]
+    if opt in ("adam", "adamw"):
+        if "momentum" in given:
+            raise UsageError(f"--momentum belongs to --opt sgd, nesterov and rmsprop, not to {opt}")
+        settings["momentum"] = None
+    elif opt in ("momentum", "nesterov") and settings["momentum"] is None:
+        settings["momentum"] = 0.9
+    if opt == "nesterov" and not settings["momentum"]:
+        raise UsageError("--opt nesterov needs a --momentum above 0")
+
+
+def _check_schedule(settings: dict[str, Any], given: dict[str, Any]) -> None:
+    """Each schedule has what it needs, and what was given is of use to it."""
+    needs = {"step": "decay_epochs", "exponential": "decay_epochs", "multistep": "decay_milestones"}
+    need = needs.get(settings["sched"])
+    if need and not settings[need]:
+        raise UsageError(f"--sched {settings['sched']} needs --{need.replace('_', '-')}")
+    used = {
+        "decay_epochs": ("step", "exponential"),
+        "decay_milestones": ("multistep",),
+        "decay_rate": ("step", "multistep", "exponential", "plateau"),
+        "power": ("polynomial",),
+        "sched_patience": ("plateau",),
+        "min_lr": ("cosine", "polynomial", "plateau"),
+    }
+    for name, schedules in used.items():
+        if settings["sched"] not in schedules:
+            if name in given and "sched" in given:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} belongs to --sched {' or '.join(schedules)}, not to {settings['sched']}")
+            settings[name] = None
 
 
 def _check_names(model, variant, dataset):
@@ -149,37 +205,3 @@ def _check_names(model, variant, dataset):
         raise UsageError(unknown(f"variant of {model}", variant, variants))
     if dataset not in data.names():
         raise UsageError(unknown("data set", dataset, data.names()))
-
-
-def _plain_name(name: str) -> str:
-    if name != Path(name).name or name in (".", ".."):
-        raise UsageError(f"--name must be a folder's name without a path, got {name!r}")
-    return name
-
-
-def _at_least(low: int):
-    def whole_number(text: str) -> int:
-        value = int(text)
-        if value < low:
-            raise argparse.ArgumentTypeError(f"must be at least {low}, got {value}")
-        return value
-
-    whole_number.__name__ = "whole number"  # argparse's message: invalid whole number value: 'x'
-    return whole_number
-
-
-def _number(low: float, below: float = float("inf")):
-    def number(text: str) -> float:
-        value = float(text)
-        if not low <= value < below:
-            raise argparse.ArgumentTypeError(f"must be from {low:g} to below {below:g}, got {text}")
-        return value
-
-    return number
-
-
-def _device(text: str) -> str:
-    kind, colon, index = text.partition(":")
-    if text not in ("cpu", "gpu", "auto") and not (kind == "gpu" and colon and index.isascii() and index.isdigit()):
-        raise argparse.ArgumentTypeError(f"must be cpu, gpu, gpu:N or auto, got {text!r}")
-    return text

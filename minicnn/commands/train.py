@@ -1,77 +1,118 @@
 """`minicnn train MODEL`: trains a network of the zoo, and leaves a run folder."""
 
 import contextlib
-import math
-import signal
 import sys
-import threading
-import time
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 import minicnn
-from minicnn import backend, config, data, zoo
-from minicnn.commands import NOT_FINITE, Stopped, guarded, toml
-from minicnn.commands.arguments import resolve, to_table
-from minicnn.commands.runs import MetricsFile, make_folder, write_text
-from minicnn.data.augment import Shift
-from minicnn.data.images import prepare
-from minicnn.data.loader import Loader
-from minicnn.training import SGD, Adam, Callback
+from minicnn import backend, config, data
+from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
+from minicnn.commands.arguments import changed, complete, from_file, parse, to_table
+from minicnn.commands.preprocessing import Preprocessing, loads
+from minicnn.commands.recipes import source
+from minicnn.commands.runs import make_folder, write_text
+from minicnn.commands.watching import Rows, Saver, remembered_signals
+from minicnn.model import saving
+from minicnn.training import Callback, checkpoints
 from minicnn.training.progress import Progress
-from minicnn.training.schedules import CosineDecay
+from minicnn.training.store import Store
+
+Say = Callable[..., None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with these arguments (those of the process, unless given) and returns its exit code."""
-    return guarded("train", lambda: train(resolve(sys.argv[1:] if argv is None else argv)))
+    return guarded("train", lambda: command(sys.argv[1:] if argv is None else argv))
 
 
-def train(settings: SimpleNamespace) -> None:
-    """A whole run: the summary, the training, the test, the files.
+def command(argv: Sequence[str]) -> None:
+    """A run, a new one or one that goes on."""
+    given = parse(argv)
+    found = None
+    if "resume" in given:
+        found = runs.find(given["resume"], given.get("output", "runs"), given.get("name") or given.get("model"))
+    if found is not None:
+        own = {name: value for name, value in found.checkpoint.facts["config"].items() if value is not None}
+        if found.origin is not None and (found.origin / runs.CONFIG).exists():
+            own = from_file(str(found.origin / runs.CONFIG))
+        given = changed(own, given)
+    train(complete(given), found)
+
+
+def train(settings: SimpleNamespace, found: runs.Found | None = None) -> None:
+    """A whole run: the summary, the training, the test, the files. found: the run to go on with.
 
     Raises DeviceError, ValueError and OSError for what is not there or does not fit, before the training begins;
-    Stopped for a loss that is not finite, and for Ctrl-C, when the weights of the last step are kept.
+    Stopped for a loss that is not finite, for want of memory, and for Ctrl-C, when a checkpoint is kept.
     """
-    say: Callable[..., None] = _nothing if settings.quiet else print
+    say: Say = _nothing if settings.quiet else print
+    device = prepare_process(settings, say)
+    parts = building.split(load_data(settings, say), settings.val_split)
+    model = building.build(settings, parts.classes)
+    if settings.summary or not settings.quiet:
+        model.summary()
+        print("\n".join(words(settings)))
+    if settings.summary:
+        return
+    if settings.weights is not None and found is None:
+        saving.load_weights(building.without_heads(model), settings.weights)
+    model.to(device)
+    with contextlib.closing(Run(settings, parts, model, say, found)) as run:
+        run.open()
+        try:
+            run.fit()
+            run.finish()
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            reason = f" ({error})" if str(error) else ""
+        else:
+            print(f"run folder: {run.folder} ({', '.join(runs.left(run.folder))})")
+            return
+        # behind the handler, where the arrays of the failed step are gone
+        raise Stopped(memory.advice(model, settings.batch_size, run.free()) + reason, MEMORY)
+
+
+def prepare_process(settings: SimpleNamespace, say: Say) -> str:
+    """Sets what the whole process shares, and returns the device. Raises DeviceError where it is not there."""
     device = choose_device(settings.device, say)
     config.set_random_seed(settings.seed)
     config.set_floatx(settings.dtype)
     if settings.threads is not None:
         config.set_threads(settings.threads)
+    if settings.conv is not None:
+        config.set_conv(settings.conv)
+    if settings.precision is not None:
+        config.set_precision(settings.precision)
     if settings.verbose:
         say(f"minicnn {minicnn.__version__}, NumPy {np.__version__}, Python {sys.version.split()[0]}, {device}")
         say(toml.dumps(to_table(settings)), end="")
-    dataset = data.load(settings.dataset)
-    model = build(settings, dataset.classes)
-    if settings.summary or not settings.quiet:
-        model.summary()
-    if settings.summary:
-        return
-    model.to(device)
-    loader = training_batches(dataset, model.input_shape[1:], settings)
-    model.compile(
-        optimizer(settings, steps=settings.epochs * len(loader)),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    folder = make_folder(settings.output, settings.name)
-    write_text(folder / "config.toml", toml.dumps(to_table(settings)))
-    _fit(model, loader, settings, folder)
-    _test(model, dataset, settings)
-    files = [name for name in ("config.toml", "metrics.csv", "weights.safetensors") if (folder / name).exists()]
-    print(f"run folder: {folder} ({', '.join(files)})")  # without an epoch there are no metrics
+    return device
+
+
+def load_data(settings: SimpleNamespace, say: Say) -> data.Dataset:
+    """The data set; says where only a part of it is there."""
+    options = {"skip_broken": bool(settings.skip_broken)} if settings.dataset == "folder" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", data.PartialDataWarning)
+        dataset = data.load(settings.dataset, settings.data_dir, **options)
+    if dataset.note:
+        say(dataset.note)
+    return dataset
 
 
 def _nothing(*_, **__) -> None:
     """Takes what print takes."""
 
 
-def choose_device(name: str, say: Callable[..., None]) -> str:
+def choose_device(name: str, say: Say) -> str:
     """The device by that name, or for "auto" the GPU if there is one. Raises DeviceError where it is not there."""
     if name != "auto":
         backend.get(name)
@@ -85,101 +126,151 @@ def choose_device(name: str, say: Callable[..., None]) -> str:
     return chosen
 
 
-def build(settings: SimpleNamespace, classes: int):
-    """The network, for images of --img-size and this number of classes."""
-    height, width, channels = zoo.entry(settings.model).input_shape
-    if settings.img_size is not None:
-        height = width = settings.img_size
-    return zoo.build(settings.model, settings.variant, input_shape=(height, width, channels), classes=classes)
+SHOWN = (
+    "epochs", "batch_size", "opt", "lr", "momentum", "weight_decay", "sched", "decay_epochs", "decay_milestones",
+    "decay_rate", "warmup_epochs", "ema", "clip_grad", "label_smoothing", "aux_weight", "augment", "preprocessing",
+)  # fmt: skip
 
 
-def optimizer(settings: SimpleNamespace, steps: int):
-    """The optimizer that the settings name, its learning rate scheduled over `steps`."""
-    rate = CosineDecay(settings.lr, max(steps, 1)) if settings.sched == "cosine" else settings.lr
-    if settings.opt == "sgd":
-        return SGD(rate, momentum=settings.momentum or 0.0, weight_decay=settings.weight_decay)
-    return Adam(rate, weight_decay=settings.weight_decay)
+def words(settings: SimpleNamespace) -> list[str]:
+    """The recipe as flags would have it, and where it comes from, in lines of 80."""
+    given = {name.replace("_", "-"): getattr(settings, name) for name in SHOWN}
+    said = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+    text = f"Recipe: {settings.recipe} ({source(settings.model, settings.recipe)}): {said}"
+    return textwrap.wrap(text, 79, initial_indent=" ", subsequent_indent="   ", break_on_hyphens=False)
 
 
-def training_batches(dataset: data.Dataset, shape: tuple[int, int, int], settings: SimpleNamespace) -> Loader:
-    """The training images in the network's shape, augmented as the settings say."""
-    x = prepare(dataset.x_train, shape, dataset.top)
-    augment = Shift(settings.shift) if settings.shift else None
-    return Loader(x, dataset.y_train, settings.batch_size, augment, limit=settings.limit_batches)
+class Run:
+    """One training: its folder, its model, and what looks on."""
 
+    def __init__(self, settings, parts: building.Parts, model: Any, say: Say, found: runs.Found | None):
+        self.settings, self.parts, self.model, self.say, self.found = settings, parts, model, say, found
+        self.preprocessing = self._preprocessing()
+        loader = building.batches(settings, parts, self.preprocessing)
+        validation = building.validation_batches(settings, parts, self.preprocessing)
+        self.feed = building.Feed(loader, len(model.outputs))
+        self.validation = None if validation is None else building.Feed(validation, len(model.outputs))
+        building.compile_model(model, settings, len(loader), parts.classes)
+        self.weights = saving.weight_names(model)
+        if found is not None:
+            checkpoints.restore(found.checkpoint, model, self.weights)
+        self.lock: Any = None
 
-def _fit(model, loader: Loader, settings, folder: Path) -> None:
-    weights = folder / "weights.safetensors"
-    try:
+    def open(self) -> None:
+        """Makes or takes the folder, which is this process's until `close`."""
+        self.folder = self._folder()
+
+    def _preprocessing(self) -> Preprocessing:
+        shape = self.model.input_shape[1:]
+        if self.found is not None and self.found.checkpoint.facts.get("preprocessing"):
+            return loads(self.found.checkpoint.facts["preprocessing"])
+        return building.preprocessing(self.settings, shape, self.parts)
+
+    def _folder(self) -> Path:
+        """The run's folder: a new one, or that of the run that goes on, cut back to where its checkpoint stands."""
+        settings, found = self.settings, self.found
+        if found is None:
+            folder = make_folder(settings.output, settings.name)
+            self.lock = runs.claim(folder)
+            write_text(folder / runs.CONFIG, toml.dumps(to_table(settings)))
+            return folder
+        folder = found.origin if found.in_place and found.origin else make_folder(settings.output, settings.name)
+        self.lock = runs.claim(folder)
+        store = Store(folder / runs.CHECKPOINTS)
+        store.clean()
+        step, facts = found.checkpoint.step, found.checkpoint.facts
+        epoch, position = facts["epoch"], facts["position"]
+        if found.origin is not None:
+            runs.cut_back(found.origin, folder, epoch, step)
+        write_text(folder / runs.CONFIG, toml.dumps(to_table(settings)))
+        for text in found.refused:
+            self.say(f"passed over: {text}")
+        place = f"epoch {epoch + 1}, step {position}" if position else f"epoch {epoch}"
+        self.say(f"going on after {place} (step {step}) from {found.path}")
+        return folder
+
+    def close(self) -> None:
+        """Leaves the folder to others."""
+        if self.lock is not None:
+            self.lock.close()
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Trains to the end, or to where a signal or a loss that is not finite stops it."""
+        settings, start = self.settings, None if self.found is None else self.found.checkpoint
+        if start is not None and start.facts.get("finished") and "patience" in start.facts["config"]:
+            self.say("the run had stopped early: there is nothing left to do")
+            return
+        first = {} if start is None else {
+            "initial_epoch": start.facts["epoch"], "initial_step": start.facts["position"]
+        }  # fmt: skip
         with remembered_signals() as received, warnings.catch_warnings():
-            # A loss that runs away has a message of its own, from Watch.
+            # A loss that runs away has a message of its own, from Rows.
             warnings.filterwarnings("ignore", "(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
-            watch = Watch(MetricsFile(folder / "metrics.csv"), loader.samples, received)
-            shown = [] if settings.quiet else [Progress(log_interval=settings.log_interval)]
-            model.fit(loader, epochs=settings.epochs, verbose=0, callbacks=[watch, *shown])
-    except KeyboardInterrupt:  # the second Ctrl-C: in the middle of a step
-        model.save_weights(weights)
-        raise
-    except Stopped as stopped:
-        if stopped.code == NOT_FINITE:
-            raise
-        model.save_weights(weights)
-        raise Stopped(f"{stopped}; the weights so far are in {weights}", stopped.code) from None
-    model.save_weights(weights)
+            self.model.fit(
+                self.feed, epochs=settings.epochs, verbose=0, validation_data=self.validation,
+                plan=not settings.debug_nan, callbacks=self._callbacks(received, start), **first,
+            )  # fmt: skip
+
+    def _callbacks(self, received: list, start: Any) -> list[Callback]:
+        settings = self.settings
+        main = self.model.output_names[0] if len(self.model.outputs) > 1 else None
+        rows = Rows(self.folder, self.feed.samples, main, self._blame)
+        shown: list[Callback] = [] if settings.quiet else [Progress(log_interval=settings.log_interval)]
+        watching: list[Callback] = [rows, *self._scheduling(main), *shown]
+        accuracy = "val_accuracy" if main is None else f"val_{main}_accuracy"
+        saver = Saver(
+            Store(self.folder / runs.CHECKPOINTS, settings.keep), self.weights, watching, self._facts(),
+            every=settings.save_every, monitor="loss" if self.validation is None else accuracy,
+            on_error=settings.on_save_error, steps=len(self.feed), received=received, start=start,
+        )  # fmt: skip
+        return [*watching, saver]
+
+    def _scheduling(self, main: str | None) -> list[Callback]:
+        """What acts on the numbers of an epoch: plateau, patience, TensorBoard."""
+        settings, made = self.settings, []
+        monitor = "loss" if self.validation is None else "val_loss"
+        if settings.sched == "plateau":
+            given = {"factor": settings.decay_rate, "patience": settings.sched_patience, "min_lr": settings.min_lr or 0.0}
+            made.append(_callback("ReduceLROnPlateau", monitor=monitor, **given))
+        if settings.patience is not None:
+            made.append(_callback("EarlyStopping", monitor=monitor, patience=settings.patience))
+        if settings.tensorboard:
+            made.append(_callback("TensorBoard", log_dir=str(self.folder / "tensorboard")))
+        return made
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "minicnn": minicnn.__version__, "config": to_table(self.settings),
+            "class_names": list(self.parts.dataset.class_names), "preprocessing": self.preprocessing.dumps(),
+        }  # fmt: skip
+
+    def _blame(self) -> str:
+        """The layer that is not finite first, for the last batch."""
+        return ""
+
+    def free(self) -> int | None:
+        """Bytes that another step could take, if anybody knows."""
+        self.feed.last = None
+        return memory.available() if self.model.backend.xp is np else None
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """The weights to use, and what they are worth on the test images."""
+        settings, dataset = self.settings, self.parts.dataset
+        model = building.without_heads(self.model)
+        notes = {"preprocessing": self.preprocessing.dumps(), "variant": settings.variant or ""}
+        saving.save_weights(model, self.folder / runs.WEIGHTS, notes)
+        model.compile(self.model.optimizer, loss=building.loss(settings.label_smoothing, self.parts.classes),
+                      metrics=["accuracy"])  # fmt: skip
+        test = building.plain_batches(dataset.x_test, dataset.y_test, settings, self.preprocessing, dataset.top)
+        result = model.evaluate(test, verbose=0, return_dict=True)
+        print(f"test accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}  ({test.samples} images)")
 
 
-def _test(model, dataset, settings) -> None:
-    x = prepare(dataset.x_test, model.input_shape[1:], dataset.top)
-    result = model.evaluate(x, dataset.y_test, settings.batch_size, verbose=0, return_dict=True)
-    print(f"test accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}  ({len(x)} images)")
+def _callback(name: str, **arguments: Any) -> Callback:
+    from minicnn.training import callbacks
 
-
-class Watch(Callback):
-    """Writes a row of metrics an epoch, and stops after a step whose loss is not finite or during which a signal came.
-
-    received: the signals so far, from remembered_signals(). Raises Stopped.
-    """
-
-    def __init__(self, metrics: MetricsFile, samples: int, received: list[signal.Signals]):
-        self.metrics, self.samples, self.received = metrics, samples, received
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Starts the epoch's clock."""
-        self.epoch, self.begun = epoch, time.perf_counter()
-        self.rate = self.model.compiled.optimizer.learning_rate
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks at the loss and at the signals."""
-        place = f"epoch {self.epoch + 1}, step {batch + 1}"
-        if not math.isfinite(logs["loss"]):
-            raise Stopped(f"the loss is {logs['loss']} after {place}: try a smaller --lr", NOT_FINITE)
-        if self.received:
-            raise Stopped(f"stopped by {self.received[0].name} after {place}", 128 + self.received[0])
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes the row."""
-        seconds = time.perf_counter() - self.begun
-        numbers = {name: f"{value:.6g}" for name, value in logs.items()}
-        rates = {"seconds": f"{seconds:.3f}", "images_per_second": f"{self.samples / seconds:.1f}"}
-        self.metrics.add({"epoch": epoch + 1, "lr": f"{self.rate:g}", **numbers, **rates})
-
-
-@contextlib.contextmanager
-def remembered_signals() -> Iterator[list[signal.Signals]]:
-    """Within the block the first Ctrl-C or SIGTERM is only remembered, in the list; the second one acts at once."""
-    received: list[signal.Signals] = []
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
-        yield received
-        return
-
-    def remember(number, frame):
-        received.append(signal.Signals(number))
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    before = {one: signal.signal(one, remember) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    return getattr(callbacks, name)(**arguments)

@@ -12,6 +12,7 @@ from minicnn.formats.keras_files import Stored, numbered
 from minicnn.layers.base import Layer
 from minicnn.model.matching import Matching, is_model, misfit, prefix
 from minicnn.tensor import Weight
+from minicnn.training import checkpoints
 
 
 def weight_names(model: Layer) -> dict[str, Weight]:
@@ -28,9 +29,10 @@ def weight_names(model: Layer) -> dict[str, Weight]:
     return names
 
 
-def save_weights(model: Layer, path: str | Path) -> None:
+def save_weights(model: Layer, path: str | Path, notes: dict[str, str] | None = None) -> None:
     """Writes all weights, in one piece or not at all: to .safetensors, or to a .weights.h5 file that Keras 3 loads.
 
+    notes: texts by name that a .safetensors file keeps in its header.
     Raises ValueError for another suffix, OSError where the place cannot be written, ImportError where h5py is missing.
     """
     path = Path(path)
@@ -40,11 +42,11 @@ def save_weights(model: Layer, path: str | Path) -> None:
     if path.suffix != ".safetensors":
         raise ValueError(f"weights are written to .safetensors or .weights.h5 files, got {str(path)!r}")
     arrays = {name: to_numpy(weight.data) for name, weight in weight_names(model).items()}
-    safetensors.write(path, arrays, {"format": "minicnn", "model": model.name})
+    safetensors.write(path, arrays, {**(notes or {}), "format": "minicnn", "model": model.name})
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
-    """Reads all weights from a .safetensors, .weights.h5, .h5 or .keras file. All fit, or nothing is loaded.
+    """Reads all weights from a .safetensors (or checkpoint), .weights.h5, .h5 or .keras file. All fit, or none is loaded.
 
     Layers are matched by the names that somebody gave; automatic ones (conv2d_7) by their order within the type
     (`minicnn.model.matching`). Raises ValueError that lists what is missing, left over, or of another shape;
@@ -57,8 +59,11 @@ def load_weights(model: Layer, path: str | Path) -> None:
     if path.suffix != ".safetensors":
         raise ValueError(f"weights are read from .safetensors, .weights.h5, .h5 or .keras files, got {str(path)!r}")
     names = weight_names(model)
-    _check_fit(model, path, names, safetensors.shapes(path))
-    arrays = safetensors.read(path)
+    if checkpoints.is_checkpoint(path):
+        arrays = checkpoints.read(path).part("weights")
+    else:
+        _check_fit(model, path, names, safetensors.shapes(path))
+        arrays = safetensors.read(path)
     _check_fit(model, path, names, {name: array.shape for name, array in arrays.items()})
     write([(weight, arrays[name]) for name, weight in names.items()])
 

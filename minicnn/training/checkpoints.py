@@ -43,23 +43,26 @@ class Checkpoint:
 # A model's state -----------------------------------------------------------------------------------------------------
 
 
-def gather(model: Any, weights: Mapping[str, Any], callbacks: Iterable[Any] = (), **facts: Any) -> Checkpoint:
+def gather(
+    model: Any, weights: Mapping[str, Any], callbacks: Iterable[Any] = (), metrics: Any = None, **facts: Any
+) -> Checkpoint:
     """The state of a compiled model and of the callbacks that have get_state().
 
-    weights: the model's, by the names that files give them   facts: epoch (the one that runs or comes next), position
+    weights: the model's, by the names that files give them   metrics: the sums of the epoch's metrics so far, unless
+    those that the model has (which a validation begins anew)   facts: epoch (the one that runs or comes next), position
     (steps done in it), config, and whatever else JSON can hold.
     """
     optimizer = model.compiled.optimizer
     arrays = {f"weights/{name}": to_numpy(weight.data) for name, weight in weights.items()}
     arrays |= {f"optimizer/{key}": np.asarray(value) for key, value in optimizer.get_state().items()}
-    states = {"metrics": model.compiled.get_state(), "callbacks": _states(callbacks)}
+    states = {"metrics": model.compiled.get_state() if metrics is None else metrics, "callbacks": _states(callbacks)}
     plain = {name: _plain(state, f"state/{name}", arrays) for name, state in states.items()}
     settings = facts.get("config", {})
     facts = {"step": model.step, **plain, **facts, "learning_rate": _constant_rate(optimizer), "seed": config.seed}
     return Checkpoint(arrays, facts | {"config_hash": hash_of(settings), "versions": versions()})
 
 
-def restore(checkpoint: Checkpoint, model: Any, weights: Mapping[str, Any], callbacks: Iterable[Any] = ()) -> None:
+def restore(checkpoint: Checkpoint, model: Any, weights: Mapping[str, Any]) -> None:
     """Puts back what `gather` took, into the same model, compiled alike. Raises ValueError where it does not fit."""
     absent = {"step", "learning_rate", "metrics", "callbacks"} - checkpoint.facts.keys()
     if absent:
@@ -74,6 +77,10 @@ def restore(checkpoint: Checkpoint, model: Any, weights: Mapping[str, Any], call
         weight.assign(stored[name])
     model.step = checkpoint.step
     model.compiled.set_state(_whole(checkpoint.facts["metrics"], checkpoint.arrays))
+
+
+def restore_callbacks(checkpoint: Checkpoint, callbacks: Iterable[Any]) -> None:
+    """Gives the callbacks of the same kinds their state; new ones begin afresh."""
     states = _whole(checkpoint.facts["callbacks"], checkpoint.arrays)
     for name, callback in _keyed(callbacks):
         if name in states:

@@ -14,6 +14,7 @@ from minicnn import backend, commands, config, data, zoo
 from minicnn.commands import runs
 from minicnn.commands.train import main
 from minicnn.data.images import prepare
+from minicnn.training import checkpoints
 from minicnn.training.callbacks import Callback
 
 QUICK = ["lenet5", "--epochs", "2", "--limit-batches", "3"]
@@ -41,7 +42,8 @@ def test_a_run_leaves_its_settings_metrics_and_weights(tmp_path, capsys):
     assert "Total params: 520,082" in out and "epoch 2/2" in out
     *_, test, last = out.splitlines()
     assert test.startswith("test accuracy 0.") and "(360 images)" in test
-    assert last == f"run folder: {os.path.join('runs', 'lenet5')} (config.toml, metrics.csv, weights.safetensors)"
+    left = "config.toml, metrics.csv, metrics.jsonl, weights.safetensors, checkpoints/"
+    assert last == f"run folder: {os.path.join('runs', 'lenet5')} ({left})"
 
     folder = tmp_path / "runs" / "lenet5"
     assert [row["epoch"] for row in rows(folder)] == ["1", "2"]
@@ -212,9 +214,26 @@ def test_a_signal_ends_the_step_and_keeps_the_weights(number, code, tmp_path, ca
     monkeypatch.setattr("minicnn.commands.train.Progress", Kill)
     before = signal.getsignal(number)
     assert main(["lenet5"]) == code
-    assert f"stopped by {number.name} after epoch 1, step 2; the weights so far are in" in one_line(capsys)
-    assert load_file(tmp_path / "runs" / "lenet5" / "weights.safetensors")
+    err, run = one_line(capsys), os.path.join("runs", "lenet5")
+    assert f"stopped by {number.name} after epoch 1, step 2; go on with: minicnn train --resume {run}" in err
+    facts = checkpoints.facts(tmp_path / "runs" / "lenet5" / "checkpoints" / "last.safetensors")
+    assert (facts["step"], facts["epoch"], facts["position"]) == (2, 0, 2)
     assert signal.getsignal(number) is before
+
+
+def test_the_second_signal_acts_at_once(tmp_path, capsys, monkeypatch):
+    class Twice(Callback):
+        def __init__(self, **_):
+            pass
+
+        def on_train_batch_begin(self, batch, logs=None):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("minicnn.commands.train.Progress", Twice)
+    assert main(["lenet5"]) == 130
+    assert "stopped by Ctrl-C" in one_line(capsys)
+    assert not (tmp_path / "runs" / "lenet5" / "checkpoints").exists()
 
 
 def test_a_surprise_is_one_line_too_unless_asked_for(capsys, monkeypatch):
@@ -223,7 +242,7 @@ def test_a_surprise_is_one_line_too_unless_asked_for(capsys, monkeypatch):
     assert "KeyError: 'x' (MINICNN_DEBUG=1 shows where)" in one_line(capsys)
     monkeypatch.setattr(zoo, "build", fail_with(MemoryError()))
     assert main(["lenet5"]) == 12
-    assert "--batch-size" in one_line(capsys)
+    assert "out of memory" in one_line(capsys)
     monkeypatch.setenv("MINICNN_DEBUG", "1")
     with pytest.raises(MemoryError):
         main(["lenet5"])
