@@ -11,6 +11,7 @@ Dumoulin & Visin 2016, arXiv:1603.07285, section 4 (transposed convolutions). Er
 import numpy as np
 
 from minicnn.backend.cpu.choice import neighbours
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.window import Window
 
@@ -28,7 +29,7 @@ def conv2d(x, w, window: Window, finish=None):
     """
     kh, kw, _, f = w.shape
     oh, ow = window.output_size(x.shape[1:3], (kh, kw))
-    y = np.empty((x.shape[0], oh, ow, f), np.result_type(x, w))
+    y = empty((x.shape[0], oh, ow, f), np.result_type(x, w))
     x = padded(x, window.explicit_pads(x.shape[1:3], (kh, kw)))
     correlate(x, w, window.strides, window.dilation, y, finish)
     return y
@@ -40,7 +41,7 @@ def padded(x, pads):
     if not (top or bottom or left or right):
         return x
     n, h, w, c = x.shape
-    out = np.empty((n, top + h + bottom, left + w + right, c), x.dtype)
+    out = empty((n, top + h + bottom, left + w + right, c), x.dtype)
 
     def work(images):
         part = out[images]
@@ -142,7 +143,7 @@ def input_grad(dy, w, x_shape, window: Window):
     sh, sw = window.strides
     n, h, wide, _ = x_shape
     (top, bottom), (left, right) = window.explicit_pads((h, wide), (kh, kw))
-    dx = np.empty((n, top + h + bottom, left + wide + right, c), np.result_type(dy, w))
+    dx = empty((n, top + h + bottom, left + wide + right, c), np.result_type(dy, w))
     for a in range(min(sh, dx.shape[1])):
         for b in range(min(sw, dx.shape[2])):
             phase, part = dx[:, a::sh, b::sw], w[a::sh, b::sw]

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.backend.cpu import conv
 from minicnn.backend.cpu.blocks import Blocks, is_depthwise
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
 from minicnn.backend.window import Window
 
@@ -20,7 +21,7 @@ def conv2d(x, w, window: Window, finish=None):
     """y of `Backend.conv2d`; finish(tile, images, rows) runs on y when it is whole."""
     (kh, kw), groups = w.shape[:2], window.groups
     out = window.output_size(x.shape[1:3], (kh, kw))
-    y = np.empty((len(x), *out, w.shape[3]), np.result_type(x, w))
+    y = empty((len(x), *out, w.shape[3]), np.result_type(x, w))
     x = conv.padded(x, window.explicit_pads(x.shape[1:3], (kh, kw)))
     if is_depthwise(w.shape, groups):
         depthwise(x, w, window, y)
@@ -39,7 +40,7 @@ def conv2d(x, w, window: Window, finish=None):
 def input_grad(dy, w, x_shape, window: Window):
     """dx of `Backend.conv2d_input_grad`, for groups that are not depthwise and dilation 1."""
     blocks, plain = Blocks(w.shape, window.groups), Window(window.strides, window.pads)
-    dx = np.empty(x_shape, np.result_type(dy, w))
+    dx = empty(x_shape, np.result_type(dy, w))
     for b in range(blocks.count):
         shape = *x_shape[:3], blocks.shape[2]
         dx[blocks.channels(b)] = conv.input_grad(dy[blocks.filters(b)], blocks.kernel(w, b), shape, plain)
@@ -52,7 +53,7 @@ def weight_grad(x, dy, w_shape, window: Window):
     if is_depthwise(w_shape, window.groups):
         return depthwise_weight_grad(x, dy, w_shape, window)
     blocks, plain = Blocks(w_shape, window.groups), Window(window.strides, dilation=window.dilation)
-    dw = np.empty(w_shape, np.result_type(x, dy))
+    dw = empty(w_shape, np.result_type(x, dy))
     for b in range(blocks.count):
         whole = conv.weight_grad(x[blocks.channels(b)], dy[blocks.filters(b)], blocks.shape, plain)
         dw[blocks.filters(b)] = blocks.own(whole)

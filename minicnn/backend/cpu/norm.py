@@ -8,6 +8,7 @@ gives its mean and its squares about that mean, which are put together as in Cha
 
 import numpy as np
 
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
 
 WIDE = 2048  # numbers of a joined row
@@ -76,7 +77,7 @@ def channel_moments(x):
 def batch_norm(x, scale, shift, residual=None, relu=False):
     """[ReLU](x * scale + shift [+ residual]) with a scale and a shift for each channel: (..., C)"""
     rows = Rows(x)
-    y = np.empty(x.shape, np.result_type(x, scale))
+    y = empty(x.shape, np.result_type(x, scale))
     source, target = rows.matrix(x), rows.matrix(y)
     other = None if residual is None else rows.matrix(residual)
     scale, shift = rows.tiled(scale), rows.tiled(shift)
@@ -104,9 +105,9 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
     dtype, rows = x.dtype, Rows(x)
     xs, dys = rows.matrix(x), rows.matrix(dy)
     ys = None if y is None else rows.matrix(y)
-    dx = np.empty(x.shape, dtype)
+    dx = empty(x.shape, dtype)
     target = rows.matrix(dx)
-    masked = dys if ys is None else rows.matrix(np.empty(x.shape, dtype)) if residual else target
+    masked = dys if ys is None else rows.matrix(empty(x.shape, dtype)) if residual else target
     sums = np.empty((len(rows.pieces), 2, rows.shape[1]), dtype)
 
     def add_up(i):

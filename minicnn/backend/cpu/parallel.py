@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.backend.cpu.memory import empty
 from minicnn.config import config
 
 
@@ -123,7 +124,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     key = name, dtype
     buffer = _local.buffers.get(key)
     if buffer is None or buffer.size < size:
-        buffer = _local.buffers[key] = np.empty(size, dtype)
+        buffer = _local.buffers[key] = empty((size,), dtype)
     return buffer[:size].reshape(shape)
 
 

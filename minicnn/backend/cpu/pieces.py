@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
 
 PIECE = 1 << 16  # numbers of a piece
@@ -9,7 +10,7 @@ PIECE = 1 << 16  # numbers of a piece
 
 def relu(x):
     """max(x, 0)"""
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     source, target = x.reshape(-1), y.reshape(-1)
     run(lambda part: np.maximum(source[part], 0, out=target[part]), spans(y.size, PIECE))
     return y
@@ -17,7 +18,7 @@ def relu(x):
 
 def relu_grad(dy, y):
     """dy where y > 0, else 0"""
-    dx = np.empty(dy.shape, dy.dtype)
+    dx = empty(dy.shape, dy.dtype)
     upstream, kept, target = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
 
     def work(part):
@@ -30,7 +31,7 @@ def relu_grad(dy, y):
 
 def add(a, b, relu=False):
     """[ReLU](a + b)"""
-    y = np.empty(a.shape, np.result_type(a, b))
+    y = empty(a.shape, np.result_type(a, b))
     left, right, target = a.reshape(-1), b.reshape(-1), y.reshape(-1)
 
     def work(part):

@@ -8,6 +8,7 @@ that no mask and no index is kept and a tie is never counted twice. As `Backend.
 
 import numpy as np
 
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
 from minicnn.backend.window import Window
 
@@ -76,7 +77,7 @@ def one_in(stride: int, start: int, count: int, size: int) -> tuple[slice, slice
 def pool(x, size, window: Window, step, padding, finish=None):
     """Every window folded with `step`: (N, H, W, C) -> (N, OH, OW, C); finish(y, band) works on what is done."""
     walk = Walk(x.shape, size, window)
-    y = np.empty((len(x), *walk.out, x.shape[3]), x.dtype)
+    y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
 
     def work(piece):
         images, band = piece
@@ -139,7 +140,7 @@ def sweep_back(walk: Walk, dtype, spread):
 
     Bands overlap in x where windows do, so those of an image belong to one worker. Windows that are apart write.
     """
-    dx = np.empty(walk.shape, dtype)
+    dx = empty(walk.shape, dtype)
     pixel = np.dtype((np.void, dx.shape[3] * dx.itemsize))
 
     def work(images):

@@ -14,6 +14,7 @@ Error in float32, against the largest y, unit-variance data of 64 channels: 3e-7
 import numpy as np
 
 from minicnn.backend.cpu.blocks import Blocks
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.cpu.winograd_points import points
 
@@ -31,7 +32,7 @@ def transform_kernel(w, m: int, groups: int = 1):
     blocks = Blocks(w.shape, groups)
     flat = np.ascontiguousarray(blocks.kernels(w)).reshape(9, -1)
     g = points(m).kernel
-    u = np.empty((len(g), flat.shape[1]), w.dtype)
+    u = empty((len(g), flat.shape[1]), w.dtype)
     run(lambda part: np.matmul(g, flat[:, part], out=u[:, part]), spans(flat.shape[1], COLUMNS))
     u = u.reshape(len(g), blocks.shape[2], blocks.count, blocks.shape[3]).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(u)
@@ -49,7 +50,7 @@ def conv2d(x, u, pads, out, m: int, finish=None, turned: bool = False):
         u = u.transpose(0, 1, 3, 2)
     b, c, f = u.shape[1], u.shape[1] * u.shape[2], u.shape[1] * u.shape[3]
     dtype, wide = u.dtype, -(-out[1] // m)
-    y = np.empty((x.shape[0], *out, f), dtype)
+    y = empty((x.shape[0], *out, f), dtype)
 
     def work(block):
         images, rows = block
@@ -85,7 +86,7 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
     squared, wide, dtype = p.t * p.t, -(-out[1] // m), np.result_type(x, dy)
     pieces = pieces_of(n, out, m, max(c, f) * dtype.itemsize)
     blocks = Blocks((3, 3, c // groups, f), groups)
-    sums = np.empty((squared, blocks.count, *blocks.shape[2:]), dtype)
+    sums = empty((squared, blocks.count, *blocks.shape[2:]), dtype)
     for group in gathered(pieces, wide, SHARED_BYTES // (squared * (c + f) * dtype.itemsize)):
         count = group[-1][1].stop
         v = scratch("inputs", (squared, count, c), dtype)
@@ -108,7 +109,7 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
 
         run(transform, group)
         run(multiply, range(squared))
-    dw, sums = np.empty((9, sums[0].size), dtype), sums.reshape(squared, -1)
+    dw, sums = empty((9, sums[0].size), dtype), sums.reshape(squared, -1)
     run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(dw.shape[1], COLUMNS))
     dw = dw.reshape(3, 3, blocks.count, *blocks.shape[2:])
     return np.concatenate([blocks.own(dw[:, :, b]) for b in range(blocks.count)], axis=3) if groups > 1 else dw[:, :, 0]

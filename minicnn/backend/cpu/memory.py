@@ -1,0 +1,92 @@
+"""Memory for arrays: where the processor likes it, and for large ones, memory that was used before.
+
+NumPy's arrays begin 16 bytes behind a line of the cache, so that each vector of AVX-512 lies in two lines, and a sum of
+two arrays in the cache takes twice the time; these begin with a line. And the system gives a large array page by page,
+zeroed, when it is first written, and takes it back at once: a seventh of VGG's training step went there. So the memory
+of a large array waits here for the next one of its size. What waits and what is in use together are never more than
+what was once in use at a time: memory of other sizes goes first.
+"""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+LINE = 64  # bytes of a line of the cache, and of a vector of AVX-512
+SMALL = 1 << 12  # bytes below which a line more or less is nothing
+LARGE = 1 << 25  # bytes from which memory waits here; what smaller arrays free, the allocator keeps by itself
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """As np.empty: an array whose contents are undefined."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < SMALL:
+        return np.empty(shape, dtype)
+    flat = aligned(size) if size < LARGE else np.asarray(_Block(size))
+    return flat.view(dtype).reshape(shape)
+
+
+def aligned(size: int) -> np.ndarray:
+    """So many bytes from the beginning of a line on."""
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return memory[start : start + size]
+
+
+class Pool:
+    """Memory by its size. Arrays may be freed on any thread."""
+
+    def __init__(self):
+        self.lock = threading.RLock()  # the garbage collector may free an array while its thread is in here
+        self.waiting: dict[int, list[np.ndarray]] = {}  # the size that was freed last is the last one
+        self.used = self.unused = self.most = 0  # bytes: in use, waiting, and at most in use at a time
+
+    def take(self, size: int) -> np.ndarray:
+        """Memory of this size, of an array that was freed if there is one."""
+        with self.lock:
+            self.used += size
+            self.most = max(self.most, self.used)
+            if found := self.waiting.get(size):
+                self.unused -= size
+                return found.pop()
+            self.shrink(self.most - self.used)
+        return aligned(size)
+
+    def give_back(self, memory: np.ndarray) -> None:
+        """Keeps it for the next array of its size."""
+        size = memory.size
+        with self.lock:
+            self.used -= size
+            self.unused += size
+            self.waiting[size] = [*self.waiting.pop(size, ()), memory]
+
+    def shrink(self, most: int) -> None:
+        """Lets go of memory until at most so many bytes wait, first of sizes that were not freed lately."""
+        for size in list(self.waiting):
+            blocks = self.waiting[size]
+            while blocks and self.unused > most:
+                blocks.pop()
+                self.unused -= size
+            if not blocks:
+                del self.waiting[size]
+
+    def release(self) -> None:
+        """Gives all that waits back to the system."""
+        with self.lock:
+            self.shrink(0)
+            self.most = self.used
+
+
+class _Block:
+    """What a large array and its views hold on to: when the last of them is gone, the memory goes back to the pool."""
+
+    def __init__(self, size: int):
+        self.memory = pool.take(size)
+        self.__array_interface__ = self.memory.__array_interface__
+
+    def __del__(self):
+        pool.give_back(self.memory)
+
+
+pool = Pool()
