@@ -232,8 +232,8 @@ class Run:
         settings, made = self.settings, []
         monitor = "loss" if self.validation is None else "val_loss"
         if settings.sched == "plateau":
-            given = {"factor": settings.decay_rate, "patience": settings.sched_patience, "min_lr": settings.min_lr or 0.0}
-            made.append(_callback("ReduceLROnPlateau", monitor=monitor, **given))
+            given = {"factor": settings.decay_rate, "patience": settings.sched_patience}
+            made.append(_callback("ReduceLROnPlateau", monitor=monitor, min_lr=settings.min_lr or 0.0, **given))
         if settings.patience is not None:
             made.append(_callback("EarlyStopping", monitor=monitor, patience=settings.patience))
         if settings.tensorboard:
