@@ -4,6 +4,8 @@
     delete_random(model, x, y, (1, 2, 5))    the error without so many blocks
     swap_random(model, x, y, (1, 2, 5))      the error after so many exchanges, and how much order is left
     scale_each(model, x, y, (0.5, 2))        the error with one branch at a time scaled
+
+Each takes any trained classifier: a residual network, by its blocks, or a chain, by pairs of its layers.
 """
 
 from collections.abc import Callable, Sequence
@@ -157,7 +159,7 @@ def operated(name: str, settings: Settings, everything: bool) -> dict[str, Any]:
             found |= {"swapped": error.tolist(), "tau": tau.tolist()}
     if theatre.residual:
         settings.say(f"{name}: scaling branches")
-        found |= {"factors": list(FACTORS), "scaled": scale_each(model, x, y).tolist()}
+        found |= {"factors": list(FACTORS), "scaled": scale_each(model, x, y, FACTORS).tolist()}
     return found
 
 
@@ -262,9 +264,7 @@ def pictures(measured: dict[str, dict]) -> list[Picture]:
         found.append(Picture("lesion_order", title, caption, lambda figure: draw_tau(figure, first)))
     if "scaled" in first:
         caption = "One branch at a time is multiplied; 1 is the trained network, 0 a deletion."
-        found.append(
-            Picture("lesion_scale", "One branch scaled", caption, lambda figure: draw_scaled(figure, first))
-        )
+        found.append(Picture("lesion_scale", "One branch scaled", caption, lambda figure: draw_scaled(figure, first)))
     return found
 
 

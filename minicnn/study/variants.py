@@ -3,6 +3,8 @@
     build(9)                                         56 layers of y = ReLU(x + F(x)), the block of 2015
     build(9, unit="full_preact")                     a unit of Table 2
     build(9, shortcut="scale", a=0.5, b=0.5)         a shortcut of Table 1, with its numbers
+
+What it gives is a model as any other: for `record`, `fit`, or another instrument.
 """
 
 import math
