@@ -86,7 +86,8 @@ class _Block:
         self.__array_interface__ = self.memory.__array_interface__
 
     def __del__(self):
-        pool.give_back(self.memory)
+        if hasattr(self, "memory"):  # else there was none to take
+            pool.give_back(self.memory)
 
 
 pool = Pool()
