@@ -93,13 +93,17 @@ class Normalise:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """images: (N, H, W, C)"""
-        images = _floats(images)
         shape = self.mean.shape
         if images.shape[images.ndim - len(shape) :] != shape:
             raise ValueError(f"the mean has the shape {shape}, the images {images.shape}")
-        x = images - self.mean.astype(images.dtype)
-        x /= self.deviation.astype(images.dtype)
-        return x
+        float_type = images.dtype if images.dtype.kind == "f" else np.dtype(np.float32)
+        # Written out for a whole image, (H * W * C,): loops over three channels would be four times as slow.
+        mean, deviation = (
+            np.broadcast_to(a.astype(float_type), images.shape[1:]).ravel() for a in (self.mean, self.deviation)
+        )
+        x = np.subtract(images.reshape(len(images), mean.size), mean, dtype=float_type)
+        x /= deviation
+        return x.reshape(images.shape)
 
 
 def _floats(images: np.ndarray) -> np.ndarray:

@@ -35,8 +35,17 @@ class ImageList:
         self._lock = threading.Lock()
 
     def sized(self, size: tuple[int, int], channels: int = 3) -> "ImageList":
-        """The same pictures in another size."""
-        return ImageList(self.files, size, channels, self.skip_broken)
+        """The same pictures in another size; what is broken is noted in both."""
+        return self._like(self.files, size, channels)
+
+    def part(self, indices: np.ndarray) -> "ImageList":
+        """The pictures of these indices; what is broken is noted in both."""
+        return self._like([self.files[i] for i in np.asarray(indices).tolist()], self.size, self.channels)
+
+    def _like(self, files: list[str], size: tuple[int, int], channels: int) -> "ImageList":
+        made = ImageList(files, size, channels, self.skip_broken)
+        made.broken, made._lock = self.broken, self._lock
+        return made
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

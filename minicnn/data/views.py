@@ -121,23 +121,33 @@ def resample(images: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np
     float_type = images.dtype if images.dtype.kind == "f" else np.dtype(np.float32)
     out = np.empty((n, *size, channels), images.dtype)
     for i, (top, left, high, wide) in enumerate(boxes.tolist()):
-        x = _along(images[i], *_taps(top, high, size[0], height, float_type))  # (OH, W, C)
-        x = _along(x.transpose(1, 0, 2), *_taps(left, wide, size[1], width, float_type)).transpose(1, 0, 2)
-        out[i] = x if images.dtype.kind == "f" else np.clip(np.floor(x + float_type.type(0.5)), 0, 255)
+        rows, columns = _taps(top, high, size[0], height, float_type), _taps(left, wide, size[1], width, float_type)
+        part = images[i, rows[0] : rows[1], columns[0] : columns[1]].astype(float_type)
+        x = _along(part, *rows[2:])  # (OH, w, C)
+        x = _along(np.ascontiguousarray(x.transpose(1, 0, 2)), *columns[2:])  # (OW, OH, C)
+        if images.dtype.kind != "f":
+            x = np.clip(np.floor(x + float_type.type(0.5)), 0, 255).astype(images.dtype)
+        out[i] = x.transpose(1, 0, 2)
     return out
 
 
-def _taps(start: float, length: float, size: int, n: int, float_type: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """(indices, weights), each (taps, size): output cell i is the sum over k of weights[k, i] * x[indices[k, i]]."""
+def _taps(
+    start: float, length: float, size: int, n: int, float_type: np.dtype
+) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """(first, stop, indices, weights): output cell i is the sum over k of weights[k, i] * x[first:stop][indices[k, i]].
+
+    indices, weights: (taps, size)
+    """
     scale = length / size
     support = max(scale, 1.0)  # half of the triangle's base
     centre = start + (np.arange(size) + 0.5) * scale  # in cells from the image's border
-    first = np.floor(centre - support).astype(int)
-    indices = first + np.arange(int(np.ceil(2 * support)) + 1)[:, None]
+    indices = np.floor(centre - support).astype(int) + np.arange(int(np.ceil(2 * support)) + 1)[:, None]
     weights = np.maximum(0.0, 1 - np.abs(indices + 0.5 - centre) / support)
     weights[(indices < 0) | (indices >= n)] = 0  # there is no image: the others share what these had
     weights /= weights.sum(axis=0)
-    return np.clip(indices, 0, n - 1), weights.astype(float_type)
+    indices = np.clip(indices, 0, n - 1)
+    low = int(indices.min())
+    return low, int(indices.max()) + 1, indices - low, weights.astype(float_type)
 
 
 def _along(x: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -189,6 +189,25 @@ def test_mutated_archives(tmp_path_factory, changes, cut, inside, header):
         assert set(found) == {*cifar.TRAIN, cifar.TEST} and all(y.max() < 10 for _, y in found.values())
 
 
+BATCH = b"".join(bytes([k]) + bytes(range(256)) * 12 for k in range(3))
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes=CHANGES, cut=st.integers(0, 400), inside=st.booleans(), packed=st.booleans())
+def test_mutated_batches(tmp_path_factory, changes, cut, inside, packed):
+    path = tmp_path_factory.getbasetemp() / ("mutated.bin.xz" if packed else "mutated.bin")
+    content = mutated(BATCH, changes, cut % 3 and cut) if inside or not packed else BATCH
+    packed_content = lzma.compress(content, preset=0) if packed else content
+    path.write_bytes(packed_content if inside or not packed else mutated(packed_content, changes, cut % 3 and cut))
+    try:
+        x, y = cifar.read_batch(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:  # to the byte what was in the file
+        planes = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+        assert b"".join(bytes([label]) + p.tobytes() for label, p in zip(y, planes, strict=True)) == content
+
+
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=300), ending=st.sampled_from([".bin", ".bin.xz", ".tar.gz"]), packed=st.booleans())
 def test_random_bytes(tmp_path_factory, content, ending, packed):

@@ -204,7 +204,10 @@ def test_a_broken_picture(images, workers):
         assert [y.tolist() for _, y in found] == [[0, 1, 3], [4, 6, 7], [8, 9, 10]]
         assert all(len(x) == len(y) for x, y in found)
     assert sorted(images.broken) == broken and all(name in reason for name, reason in images.broken.items())
-    assert images.sized((3, 3)).skip_broken
+    some = images.sized((3, 3)).part(np.array([9, 5]))
+    assert some.shape == (2, 3, 3, 3) and some.files == [images.files[9], images.files[5]]
+    images.broken.clear()
+    assert some.read(np.array([0, 1]))[1].tolist() == [True, False] and list(images.broken) == [images.files[5]]
     assert channel_statistics(images)[0].shape == (3,) and mean_image(images).shape == (8, 6, 3)
     with pytest.raises(ValueError, match="every picture of a batch is broken"):
         list(Loader(images, np.arange(11), 1, workers=workers))
