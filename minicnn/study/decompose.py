@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from minicnn.study.blocks import Block
-from minicnn.study.drawing import STYLES, axes, label_ends
+from minicnn.study.drawing import STYLES, axes, label_ends, plain_ticks
 from minicnn.study.instruments import Settings
 from minicnn.study.measures import cosine, dot, norm, ratio
 from minicnn.study.recording import Record, record
@@ -200,7 +200,8 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
             if key == "cosine":
                 most = max(abs(b[key]) for some in residual.values() for b in some)
                 ax.set_ylim(-max(0.2, 1.1 * most), max(0.2, 1.1 * most))
-            plain_ticks(ax, scale)
+            if scale == "log":
+                plain_ticks(ax)
             label_ends(ax, gap=0.13)
         figure.align_ylabels()
 
@@ -210,16 +211,6 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
         "way back through the block. Dotted: blocks whose skip is no identity, where the shape changes."
     )
     return Picture("blocks", "Skip and branch, block by block", caption, draw, (7.0, 6.6))
-
-
-def plain_ticks(ax: Any, scale: str) -> None:
-    """Numbers such as 0.5 along a logarithmic axis, not powers of ten."""
-    if scale == "log":
-        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def module_picture(modules: dict[str, list[Figures]], names: dict[str, str]) -> Picture:

@@ -10,7 +10,7 @@ from typing import Any
 
 from minicnn import zoo
 from minicnn.backend import to_numpy
-from minicnn.study.drawing import STYLES, axes, label_ends
+from minicnn.study.drawing import STYLES, axes, label_ends, plain_ticks
 from minicnn.study.instruments import Settings
 from minicnn.study.measures import Array, norm, ratio
 from minicnn.study.printing import text
@@ -197,12 +197,15 @@ def signal_picture(found: dict[str, Figures]) -> Picture:
             for style, (name, one) in zip(STYLES, found.items(), strict=False):
                 values = [row[key] for row in one["layers"]]
                 ax.plot(range(1, len(values) + 1), values, **{**style, "markersize": 2.5}, linewidth=1, label=name)
+            if key == "activation":
+                plain_ticks(ax)
             label_ends(ax, gap=0.1)
         figure.align_ylabels()
 
     caption = (
         "Above the signal on its way forward, below the gradient on its way back (from right to left). Batch norm sets "
-        "the signal right after every layer; nothing does so with the gradient."
+        "the signal right after every layer; nothing does so with the gradient. The zigzag of a residual network: the "
+        "first layer of each block reads the sum of all blocks before, which grows, the second one what was normalised."
     )
     return Picture("signals", "Forward and backward", caption, draw, (7.0, 5.4))
 

@@ -49,3 +49,12 @@ def label_ends(ax: Any, gap: float = 0.055) -> None:
     places = [p - over for p in places] if over else places
     for place, (_, label, color) in zip(places, ends, strict=True):
         ax.text(1.02, place, label, color=color, transform=ax.transAxes, va="center", fontsize="small")
+
+
+def plain_ticks(ax: Any) -> None:
+    """Numbers such as 0.5 along a logarithmic axis, in place of powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())

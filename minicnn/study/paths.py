@@ -176,7 +176,11 @@ def share_picture(found: dict[str, Figures], names: dict[str, str]) -> Picture:
 
 def norm_picture(found: dict[str, Figures], names: dict[str, str]) -> Picture:
     """|G_k|, a single path's norm, and Veit's estimate by length, a panel a state."""
-    series = (("norm", "sum of all, exactly", 0.62), ("single", "one path", 0.4), ("estimate", "one x number", 0.2))
+    series = (
+        ("norm", "all, exactly", 0.35, -22),
+        ("single", "one path", 0.3, -30),
+        ("estimate", "one x number", 0.35, 18),
+    )
 
     def draw(figure):
         shared = None
@@ -187,16 +191,14 @@ def norm_picture(found: dict[str, Figures], names: dict[str, str]) -> Picture:
             if shared is not None:
                 ax.sharey(shared)
             shared = ax
-            for style, (key, text, where) in zip(STYLES, series, strict=False):
-                values = one.get(key, [])
-                points = [(k, v) for k, v in enumerate(values) if v > 0]
-                if points:
-                    ax.plot(*zip(*points, strict=True), **{**style, "markersize": 3}, linewidth=1.1)
-                    k, v = points[int(where * (len(points) - 1))]
-                    below = (
-                        {"xytext": (-6, -10), "ha": "right"} if key == "single" else {"xytext": (8, 7), "ha": "left"}
-                    )
-                    ax.annotate(text, (k, v), textcoords="offset points", color=style["color"], fontsize=8, **below)
+            for style, (key, text, where, away) in zip(STYLES, series, strict=False):
+                points = [(k, v) for k, v in enumerate(one.get(key, [])) if v > 0]
+                if not points:
+                    continue
+                color = style["color"]
+                ax.plot(*zip(*points, strict=True), **{**style, "markersize": 3}, linewidth=1.1)
+                at = points[int(where * (len(points) - 1))]
+                ax.annotate(text, at, (0, away), textcoords="offset points", ha="center", color=color, fontsize=8)
 
     caption = (
         "Along one path the gradient falls exponentially with its length. Times the number of paths of that length, it "
