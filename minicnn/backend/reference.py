@@ -191,6 +191,25 @@ class Backend:
         ones = self.pad_images(ones, window.explicit_pads(x_shape[1:3], size))
         return sum(ones[0, rows, cols] for _, _, (rows, cols) in window.taps(size, out))
 
+    # Convolution and pooling at once -------------------------------------------------------------------------------
+
+    def conv2d_pool(self, x, w, window: Window, bias=None, relu=True, keep=True, prepared=None):
+        """max_pool([ReLU](conv2d(x, w) + bias)) over windows of 2x2 cells, and what its gradient needs of the rest.
+
+        x: (N, H, W, C)   w: (KH, KW, C/G, F)   -> (N, OH // 2, OW // 2, F), z (N, OH, OW, F) or None
+        """
+        z = self.conv2d(x, w, window, bias=bias, relu=relu, prepared=prepared)
+        return self.max_pool(z, (2, 2), Window((2, 2))), z if keep else None
+
+    def conv2d_pool_grad(self, dy, y, kept, x, w, window: Window, relu=True, needs=(True,) * 3, prepared=None):
+        """dx, dw, db of `conv2d_pool`, which gave y and `kept`; what is not needed may be None."""
+        dz = self.max_pool_grad(dy, kept, y, (2, 2), Window((2, 2)))
+        if relu:
+            dz = self.relu_grad(dz, kept)
+        dx = self.conv2d_input_grad(dz, w, x.shape, window, prepared) if needs[0] else None
+        dw = self.conv2d_weight_grad(x, dz, w.shape, window) if needs[1] else None
+        return dx, dw, self.channel_sum(dz) if needs[2] else None
+
     # Sums over the channels' cells ---------------------------------------------------------------------------------
 
     def channel_sum(self, x):

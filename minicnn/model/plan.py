@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicnn import functions, layers, ops
+from minicnn.backend import Window
 from minicnn.layers import activations
 from minicnn.layers.inputs import Operation
 from minicnn.layers.symbols import Node, Symbol
@@ -36,7 +37,8 @@ class Pass:
 
 @dataclass
 class Step:
-    """Nodes that run at once: [a convolution or a dense layer], [a batch norm], [a sum], [ReLU]; or any single node.
+    """Nodes that run at once: [a convolution or a dense layer], [a batch norm], [a sum], [ReLU]; a convolution, [ReLU]
+    and max pooling; or any single node.
 
     nodes: in their order; the last one gives the output.   parents: what is read, the sum's other side last
     """
@@ -49,6 +51,7 @@ class Step:
     scale: float = 1.0  # of the branch, in the sum
     relu: bool = False
     folded: bool = False  # whether the batch norm goes into the kernel
+    pooled: bool = False
 
     @property
     def outputs(self) -> list[Symbol]:
@@ -98,6 +101,8 @@ class Step:
         if self.folded:
             norm = None if self.norm is None else self.norm.layer
             kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data)
+        if self.pooled:
+            return apply(ops.Conv2DPool(window, self.relu, prepared), x, kernel, bias)
         return apply(ops.Conv2DAct(window, self.relu, prepared), x, kernel, bias, residual)
 
     def run_norm(self, layer: Any, x: Tensor, residual: Tensor | None = None, *, training: bool) -> Tensor:
@@ -153,7 +158,7 @@ class Grouping:
 
     def ending_at(self, last: Node) -> Step:
         """The largest group whose output is that of `last`."""
-        if (weighted := self.head(last)) is not None:
+        if (weighted := self.head(last) or self.pooling(last)) is not None:
             return weighted
         step = Step([last], last.parents, relu=is_relu(last))
         node = self.only(last.parents[0]) if step.relu else last
@@ -185,6 +190,21 @@ class Grouping:
         if (kind in HEADS and relu) or (kind is layers.Conv2D and self.folding and activation is activations.linear):
             return Step([node], node.parents, node, relu=relu, folded=self.folding and kind is layers.Conv2D)
         return None
+
+    def pooling(self, last: Node) -> Step | None:
+        """A convolution, [ReLU] and max pooling over windows of 2x2 that lie side by side."""
+        layer = last.layer
+        if type(layer) is not layers.MaxPooling2D or layer.pool_size != (2, 2) or layer.window != Window((2, 2)):
+            return None
+        nodes, node = [last], self.only(last.parents[0])
+        if node is not None and is_relu(node):
+            nodes, node = [node, last], self.only(node.parents[0])
+        relu = len(nodes) == 2 or (node is not None and getattr(node.layer, "activation", None) in RELUS)
+        if node is None or type(node.layer) is not layers.Conv2D or not (relu or is_bare(node, layers.Conv2D)):
+            return None
+        if len(nodes) == 2 and not is_bare(node, layers.Conv2D):
+            return None
+        return Step([node, *nodes], node.parents, node, relu=relu, folded=self.folding, pooled=True)
 
     def chain(self, node: Node, scale: float | None = None, side: int = 0) -> Step | None:
         """A head, a batch norm, or both, whose result is side `side` of the sum `node`, or `node` itself."""

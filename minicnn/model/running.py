@@ -103,7 +103,7 @@ def with_logits(y: Any, logits: Any) -> Tensor:
 def largest(steps: Sequence[Step]) -> int:
     """How many numbers the largest output of a step has, for one image; what is not known counts as 1."""
     most = 1
-    for symbol in (s for step in steps for s in step.outputs):
+    for symbol in (s for step in steps for node in step.nodes for s in node.outputs):
         size = 1
         for n in symbol.shape[1:]:
             size *= n or 1

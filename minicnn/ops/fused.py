@@ -32,6 +32,28 @@ class Conv2DAct(Conv2D):
         return *super().backward(dz), dz if any(self.needs[3:4]) else None
 
 
+class Conv2DPool(Conv2D):
+    """y = the maximum of each 2x2 window of max(conv(x, w) + b, 0), ReLU optional.
+
+    x: (N, H, W, C)   w: (KH, KW, C/groups, F)   b: (F,) or None   y: (N, OH // 2, OW // 2, F)
+    """
+
+    def __init__(self, window: Window | None = None, relu: bool = True, prepared=None):
+        super().__init__(window, prepared)
+        self.relu = relu
+
+    def forward(self, x, w, b=None):
+        self.remember(x, w)
+        self.x, self.w, taped = x, w, any(self.needs)
+        self.y, self.kept = self.backend.conv2d_pool(x, w, self.window, b, self.relu, taped, self.prepared)
+        return self.y
+
+    def backward(self, dy):
+        needs = *self.needs, *(False,) * (3 - len(self.needs))
+        saved = self.y, self.kept, self.x, self.w
+        return self.backend.conv2d_pool_grad(dy, *saved, self.window, self.relu, needs, self.prepared)
+
+
 class DenseReLU(MatMul):
     """y = max(x @ w + b, 0).  x: (..., M, K)   w: (K, N)   b: (N,) or None   y: (..., M, N)"""
 

@@ -333,11 +333,40 @@ def probabilities_of_pixels(x):
     return [layers.Softmax()(conv(x)), Dense(3, "softmax")(Flatten()(x))]
 
 
+def even(x):
+    return layers.Cropping2D(((0, 0), (0, 1)))(x)
+
+
+def pooled(x):
+    first = Conv2D(4, 5, padding="same", name="c", activation="relu")(even(x))
+    return conv(layers.MaxPooling2D(2, name="p")(first))
+
+
+def pooled_relu(x):
+    return layers.MaxPooling2D(2, name="p")(ReLU(name="r")(Conv2D(4, 5, padding="same", name="c")(even(x))))
+
+
+def pooled_linear(x):
+    return layers.MaxPooling2D(2, name="p")(Conv2D(4, 5, padding="same", name="c", use_bias=False)(even(x)))
+
+
+def pooled_odd(x):
+    return layers.MaxPooling2D(2, name="p")(conv(x, "c", activation="relu"))
+
+
+def pooled_otherwise(x):
+    windows = [layers.MaxPooling2D(2, padding="same"), layers.MaxPooling2D(2, 1), layers.MaxPooling2D(3, 2)]
+    read_twice = ReLU(name="r")(conv(x, "c"))
+    others = [pool(conv(x, activation="relu")) for pool in windows]
+    return [*others, read_twice, layers.MaxPooling2D()(read_twice), layers.MaxPooling2D()(conv(x, activation="tanh"))]
+
+
 GRAPHS = [
     chain, residual, inner_output, inner_reader, conv_read_twice, three, twice, both_branches, itself, capped, leaky,
     shared_norm, shared_conv, frozen, always_training, never_training, scaled_norm, scaled_conv, scaled_first,
     scaled_without_gamma, scaled_inputs, stretched, stretching, arithmetic, arithmetic_scaled, constants,
     own_activation, dense, dense_norm, grouped, depthwise, couples_images, nested, only_inputs, probabilities_of_pixels,
+    pooled, pooled_relu, pooled_linear, pooled_odd, pooled_otherwise,
 ]  # fmt: skip
 
 
@@ -362,6 +391,10 @@ def test_graphs(float64, rng, graph):
         (always_training, [["b", "r"]], [["b", "r"]]),
         (never_training, [["b", "r"]], [["c", "b", "r"]]),
         (only_inputs, [], []),
+        (pooled, [["c", "p"]], [["c", "p"]]),
+        (pooled_relu, [["c", "r", "p"]], [["c", "r", "p"]]),
+        (pooled_linear, [["c", "p"]], [["c", "p"]]),
+        (pooled_otherwise, [["c", "r"]], [["c", "r"]]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -70,6 +70,8 @@ CASES = {
     "Conv2D, depthwise": (lambda xp, dtype: ops.Conv2D(Window(groups=6)), normal(IMAGES, (3, 2, 1, 12), (12,))),
     "Conv2DAct": (lambda xp, dtype: ops.Conv2DAct(Window((2, 1), "same")), CONV),
     "Conv2DAct, no ReLU": (lambda xp, dtype: ops.Conv2DAct(Window((2, 1), "same"), relu=False), CONV),
+    "Conv2DPool": (lambda xp, dtype: ops.Conv2DPool(Window(pads="same")), normal((2, 6, 4, 3), (5, 5, 3, 4), (4,))),
+    "Conv2DPool, one by one": (lambda xp, dtype: ops.Conv2DPool(relu=False), normal((2, 7, 6, 3), (3, 2, 3, 4), (4,))),
     "DenseReLU": (lambda xp, dtype: ops.DenseReLU(), normal((3, 4), (4, 5), (5,))),
     "AddReLU": (lambda xp, dtype: ops.AddReLU(), PAIR),
     "AddReLU, scaled": (lambda xp, dtype: ops.AddReLU(0.3), PAIR),

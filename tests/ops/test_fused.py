@@ -38,6 +38,34 @@ def test_convolution(xp, rng, relu, groups):
     compare(ops.Conv2DAct(window, relu), separate, arrays, xp.asarray(rng.normal(size=shapes[-1])))
 
 
+@pytest.mark.parametrize("relu", [True, False], ids=["relu", "linear"])
+@pytest.mark.parametrize("shape", [(2, 8, 12, 3), (2, 7, 6, 5)], ids=["at once", "one by one"])
+def test_pooled_convolution(xp, rng, relu, shape):
+    window = Window(pads="same")
+    arrays = [xp.asarray(rng.normal(size=s)) for s in [shape, (5, 5, shape[3], 4), (4,)]]
+
+    def separate(x, w, b):
+        conv, act, pool = (
+            ops.Conv2D(window),
+            ops.ReLU() if relu else ops.Identity(),
+            ops.MaxPool2D((2, 2), Window((2, 2))),
+        )
+        y = pool(act(conv(x, w, b)))
+
+        def backward(dy):
+            return conv.backward(*act.backward(*pool.backward(dy)))
+
+        return y, backward
+
+    compare(
+        ops.Conv2DPool(window, relu),
+        separate,
+        arrays,
+        xp.asarray(rng.normal(size=(2, shape[1] // 2, shape[2] // 2, 4))),
+    )
+    check_grad(ops.Conv2DPool(window, relu), *arrays)
+
+
 def test_dense(xp, rng):
     arrays = [xp.asarray(rng.normal(size=shape)) for shape in [(3, 4), (4, 5), (5,)]]
 

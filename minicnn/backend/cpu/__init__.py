@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, grouped, narrow, norm, pieces, pool, winograd
+from minicnn.backend.cpu import conv, grouped, narrow, norm, pieces, pool, pooled, winograd
 from minicnn.backend.cpu.choice import TILES, algorithm
+from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.reference import Backend
+from minicnn.backend.window import Window
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
@@ -80,7 +82,7 @@ class CpuBackend(Backend):
         if a.ndim != 2 or b.ndim != 2:
             return super().matmul(a, b)
         (m, k), n = a.shape, b.shape[1]
-        y = np.empty((m, n), np.result_type(a, b))
+        y = empty((m, n), np.result_type(a, b))
         if m >= n:
             run(lambda rows: np.matmul(a[rows], b, out=y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
         else:
@@ -145,6 +147,25 @@ class CpuBackend(Backend):
             return narrow.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)))
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
+
+    def conv2d_pool(self, x, w, window, bias=None, relu=True, keep=True, prepared=None):
+        """As the reference, at once where channels are few; then what is kept are the bits of `pooled.py`."""
+        if not pooled.fits(x.shape, w.shape, window):
+            return super().conv2d_pool(x, w, window, bias, relu, keep, prepared)
+        return pooled.conv2d(x, w, window, bias, relu, keep)
+
+    def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3, prepared=None):
+        """As the reference; dx as a convolution of blocks of 2x2 pixels."""
+        if not pooled.fits(x.shape, w.shape, window):
+            return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs, prepared)
+        dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
+        if cells is None:
+            return None, dw, db
+        n, height, width, c = x.shape
+        (top, bottom), (left, right) = window.explicit_pads((height, width), w.shape[:2])
+        halved = Window(pads=((top // 2, bottom // 2), (left // 2, right // 2)))
+        dx = self.conv2d_input_grad(cells, pooled.block_kernel(w), (n, height // 2, width // 2, 4 * c), halved)
+        return pooled.pixels_of_blocks(dx, c), dw, db
 
     # Pooling: images have nothing to do with each other --------------------------------------------------------------
 

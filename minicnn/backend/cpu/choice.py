@@ -115,6 +115,18 @@ def rows_cost(c: int, f: int, r: int) -> float:
     return 6 * depth * SPREAD + 12 * depth * columns / small_rate(depth, columns) + 10 * columns * GATHER + CALL
 
 
+@lru_cache(maxsize=4096)
+def pooled_neighbours(w_shape, width: int) -> int:
+    """How many neighbours of a pooled row share a patch in `pooled.py`: 1, 2, 4 or 8, a divisor of its width."""
+    kh, kw, c, f = w_shape
+
+    def cost(q: int) -> float:
+        depth, columns = (kh + 1) * (kw - 1 + 2 * q) * c, 4 * q * f
+        return (depth * 0.2 + 2 * depth * columns / small_rate(depth, columns) + CALL) / q
+
+    return min((q for q in (1, 2, 4, 8) if width % q == 0), key=cost)
+
+
 def small_rate(depth: int, columns: int) -> float:
     """Operations a nanosecond of a stack of products of such matrices, small where `products.py` can cut them."""
     small = depth <= DEEPEST and columns <= WIDEST

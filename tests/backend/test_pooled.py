@@ -1,0 +1,75 @@
+"""Convolution, ReLU and max pooling at once against the reference, which does one after the other."""
+
+import numpy as np
+import pytest
+
+from minicnn.backend import CPU, Window
+from minicnn.backend.cpu import pooled
+from minicnn.backend.reference import Backend
+from tests.checks import assert_close
+
+REFERENCE = Backend(np)
+SHAPES = [  # x, (KH, KW, F), window, whether it is done at once
+    ((2, 8, 12, 1), (5, 5, 6), Window(pads="same"), True),
+    ((3, 12, 8, 6), (5, 5, 16), Window(), True),
+    ((2, 8, 16, 3), (5, 3, 7), Window(pads=((2, 0), (2, 2))), True),
+    ((2, 10, 8, 2), (2, 4, 3), Window(), True),  # a row and a column of the convolution are not pooled
+    ((5, 6, 6, 4), (3, 3, 5), Window(), True),
+    ((2, 8, 8, 1), (3, 3, 5), Window(pads="same"), False),  # odd pads
+    ((2, 9, 8, 1), (5, 5, 3), Window(), False),
+    ((2, 8, 8, 20), (5, 5, 3), Window(), False),
+    ((2, 12, 12, 2), (3, 3, 3), Window((2, 2)), False),
+    ((2, 12, 12, 4), (5, 5, 4), Window(groups=2), False),
+]
+
+
+@pytest.fixture(params=[1 << 9, pooled.PIECE_BYTES])
+def piece_bytes(request, monkeypatch):
+    """Pieces of an image, and of as many as usual."""
+    monkeypatch.setattr(pooled, "PIECE_BYTES", request.param)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(("shape", "kernel", "window", "at_once"), SHAPES)
+def test_against_the_reference(piece_bytes, rng, shape, kernel, window, at_once, relu, dtype, tolerance):
+    kh, kw, f = kernel
+    x = rng.normal(size=shape).astype(dtype)
+    w = rng.normal(size=(kh, kw, shape[3] // window.groups, f)).astype(dtype)
+    bias = rng.normal(size=f).astype(dtype)
+    assert pooled.fits(x.shape, w.shape, window) == at_once
+    expected, z = REFERENCE.conv2d_pool(x, w, window, bias, relu)
+    y, kept = CPU.conv2d_pool(x, w, window, bias, relu)
+    assert_close(y, expected, tolerance)
+    assert CPU.conv2d_pool(x, w, window, bias, relu, keep=False)[1] is None
+    assert_close(
+        CPU.conv2d_pool(x, w, window, None, relu)[0], REFERENCE.conv2d_pool(x, w, window, None, relu)[0], tolerance
+    )
+    dy = rng.normal(size=y.shape).astype(dtype)
+    wanted = REFERENCE.conv2d_pool_grad(dy, expected, z, x, w, window, relu)
+    for got, one in zip(CPU.conv2d_pool_grad(dy, y, kept, x, w, window, relu), wanted, strict=True):
+        assert got.dtype == dtype
+        assert_close(got, one, tolerance)
+    assert CPU.conv2d_pool_grad(dy, y, kept, x, w, window, relu, (False, True, True))[0] is None
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_cells_share_nothing(value):
+    """The first of them takes it all, as in `Backend.max_pool_grad`; below zero ReLU lets nothing through."""
+    x, w = np.full((2, 8, 8, 1), value, "float32"), np.ones((5, 5, 1, 6), "float32")
+    window = Window()
+    arguments = x, w, window
+    y, kept = CPU.conv2d_pool(*arguments)
+    z = REFERENCE.conv2d_pool(*arguments)[1]
+    dy = np.arange(y.size, dtype="float32").reshape(y.shape)
+    wanted = REFERENCE.conv2d_pool_grad(dy, y, z, *arguments)
+    for got, one in zip(CPU.conv2d_pool_grad(dy, y, kept, *arguments), wanted, strict=True):
+        assert_close(got, one, 1e-6)
+
+
+def test_nan_stays(rng):
+    x, w = rng.normal(size=(2, 8, 8, 1)).astype("float32"), rng.normal(size=(5, 5, 1, 6)).astype("float32")
+    x[1, 4, 4] = np.nan
+    y = CPU.conv2d_pool(x, w, Window(pads="same"))[0]
+    assert np.isnan(y[1, 2, 2]).all()
+    assert np.isfinite(y[0]).all()
