@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import zoo
 from minicnn.config import generator
 from minicnn.study.digits import Split, seeded
 from minicnn.study.drawing import STYLES, axes, label_ends
 from minicnn.study.families import Member, train_family
 from minicnn.study.instruments import Settings
 from minicnn.study.result import Picture, Result, Table
+from minicnn.study.states import SMALL
 from minicnn.study.subjects import subject
 from minicnn.study.surgery import Operation, Part, Theatre, errors
 
@@ -170,12 +172,17 @@ def changes_shape(part: Part) -> bool:
 
 
 def subject_of(name: str, settings: Settings) -> tuple[Any, Split]:
-    """The trained network, and its data."""
+    """The trained network, and its data. Raises ValueError for one that takes hours to train, without epochs given."""
     if name != settings.model:
         settings = replace(settings, variant=None, weights=None)
     model, images = subject(settings, name)
     if settings.weights is not None:
         return model, images
+    if settings.epochs is None and max(zoo.entry(name).input_shape[:2]) > SMALL:
+        raise ValueError(
+            f"{name} is made for larger images and takes hours to train on a CPU: give a trained one with --weights "
+            "FILE, or say with --epochs how long to train"
+        )
     member = Member(name, name if settings.variant is None else f"{name}-{settings.variant}", lambda: model)
     return train_family([member], settings)[name].model, images
 

@@ -80,6 +80,11 @@ def test_the_verdict_follows_the_figures(late, plain, holds):
     assert lesion.verdict(measured).startswith("holds: " if holds else "does not hold: ")
 
 
+def test_large_networks_want_weights_or_epochs():
+    with pytest.raises(ValueError, match="resnet18 is made for larger images.*--weights FILE"):
+        lesion.run(Settings(model="resnet18"))
+
+
 def test_a_run(monkeypatch, capsys, tmp_path, few_images):
     monkeypatch.setattr(lesion, "COUNTS", (1, 3))
     monkeypatch.setattr(lesion, "TRIALS", 2)
