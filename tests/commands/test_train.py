@@ -1,7 +1,9 @@
 """`minicnn train`, mostly in this process: what it prints, what it leaves, and how it fails."""
 
 import csv
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from minicnn import backend, commands, config, data, zoo
-from minicnn.commands import runs
+from minicnn.commands import memory, runs
 from minicnn.commands.train import main
 from minicnn.data.images import prepare
 from minicnn.training import checkpoints
@@ -288,3 +290,76 @@ def test_two_epochs_learn_most_of_it(capsys):
 def test_the_default_recipe_reads_the_digits(seed, capsys):
     assert main(["lenet5", "--seed", str(seed), "-q"]) == 0
     assert accuracy(capsys) >= 0.975
+
+
+# Out of memory, and disks that are full ------------------------------------------------------------------------------
+
+LIMITED = """
+import resource, sys
+from minicnn.commands.train import main
+from minicnn.backend import get
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as on Linux")
+def test_out_of_memory_says_which_batch_fits(tmp_path):
+    """Under a limit of the system's, and then once more with the batch that was advised."""
+
+    def limited(batch, name):
+        argv = ["lenet5", "--img-size", "256", "-b", str(batch), "--epochs", "1", "--limit-batches", "1", "-q"]
+        command = [sys.executable, "-c", LIMITED, str(2_000_000_000), *argv, "--name", name]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    failed = limited(1024, "large")
+    assert failed.returncode == 12 and failed.stderr.count("\n") == 1, failed.stderr
+    found = re.search(r"out of memory: a step takes about .* for each image, .* --batch-size (\d+) would fit", failed.stderr)
+    assert found, failed.stderr
+    batch = int(found[1])
+    assert 1 <= batch < 1024 and batch & (batch - 1) == 0
+    assert "config.toml" in os.listdir(tmp_path / "runs" / "large")
+    done = limited(batch, "fitting")
+    assert done.returncode == 0, done.stderr
+
+
+def test_cupy_is_out_of_memory_too(monkeypatch, capsys):
+    """Known by its name: CuPy is not imported here."""
+    error = type("OutOfMemoryError", (Exception,), {})
+    monkeypatch.setattr("minicnn.model.Model.fit", fail_with(error("Out of memory allocating 512 bytes")))
+    assert main(QUICK) == 12
+    err = one_line(capsys)
+    assert "out of memory: a step takes about" in err and "(Out of memory allocating 512 bytes)" in err
+
+
+@pytest.mark.parametrize("free, message", [
+    (None, "try a smaller --batch-size than 32"),
+    (1000, "not even one image fits; try a smaller --img-size"),
+    (1e12, "--batch-size 16 would fit"),
+    (1_000_000, "--batch-size 4 would fit"),
+])  # fmt: skip
+def test_advice(free, message):
+    model = zoo.build("lenet5")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    # 20,978 outputs and as many gradients, of 4 bytes
+    assert memory.bytes_per_image(model) == 2 * 4 * (1024 + 6144 + 1536 + 4096 + 1024 + 1024 + 500 + 10)
+    assert memory.bytes_of_weights(model) == 4 * 4 * 520_082
+    assert message in memory.advice(model, 32, free)
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_stops_or_not(tmp_path, capsys, monkeypatch):
+    argv = [*QUICK, "-q", "--save-every", "2s"]
+    monkeypatch.setattr("minicnn.training.checkpoints.safetensors.write", full)
+    assert main(argv) == 1
+    err = one_line(capsys)
+    assert "No space left on device; 6.2 MB are needed" in err and "--on-save-error continue would go on" in err
+    with monkeypatch.context() as patch:
+        patch.setattr("minicnn.commands.train.saving.save_weights", lambda *_: None)
+        assert main([*argv, "--on-save-error", "continue"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("training goes on") == 3 and "test accuracy" in out
