@@ -71,15 +71,15 @@ CLAIMS = (
     ),
     Claim(
         "paths at the start", "at the start 95 % of the gradient come along paths of up to so many of 27 branches",
-        "17 of 54", "Veit et al. 2016, section 4.3", below=13.5,
+        "17 of 54", "Veit et al. 2016", below=13.5,
     ),
     Claim(
         "paths after training", "after training 95 % come along paths of up to so many", "17 of 54",
-        "Veit et al. 2016, section 4.3", below=13.5,
+        "Veit et al. 2016", below=13.5,
     ),
     Claim(
         "orthogonal", "median |cosine| of skip's and branch's gradients at the start", "0 (independent)",
-        "De & Smith 2020, arXiv:2002.10444, section 3", below=0.1,
+        "De & Smith 2020, arXiv:2002.10444", below=0.1,
     ),
     Claim(
         "scale 1", "without batch norm scale 1 diverges: epochs with a finite loss, of 12", "died",
