@@ -27,7 +27,7 @@ class View(Augmentation):
 class CentreCrop(View):
     """The middle of a picture whose shorter side was resized to `resize`; without it, the largest box in the middle.
 
-    Random nothing: what evaluation sees. Raises ValueError where `resize` is smaller than the size.
+    Nothing is drawn: it is what evaluation sees. Raises ValueError where `resize` is smaller than the size.
     """
 
     def __init__(self, size: tuple[int, int], resize: int | None = None):
@@ -90,24 +90,27 @@ class RandomResizedCrop(View):
         self.area, self.ratio = area, ratio
 
     def draw(self, random, n):
-        return random.random((n, 2 + 2 * self.TRIES), dtype=np.float32)  # the place; areas; ratios
+        drawn = random.random((n, 2 + 2 * self.TRIES), dtype=np.float32)  # the place; shares of the area; ratios
+        shares, ratios = drawn[:, 2 : 2 + self.TRIES], drawn[:, 2 + self.TRIES :]
+        low, high = np.log(self.ratio)
+        shares[:] = self.area[0] + shares * (self.area[1] - self.area[0])
+        ratios[:] = np.exp(low + ratios * (high - low))
+        return drawn
 
     def boxes(self, heights, widths, drawn):
         heights, widths = heights[:, None].astype(np.float64), widths[:, None].astype(np.float64)
-        uniform = drawn[:, 2:].astype(np.float64).reshape(-1, 2, self.TRIES)
-        areas = heights * widths * (self.area[0] + uniform[:, 0] * (self.area[1] - self.area[0]))
-        low, high = np.log(self.ratio)
-        ratios = np.exp(low + uniform[:, 1] * (high - low))
-        wide, high_ = np.sqrt(areas * ratios), np.sqrt(areas / ratios)  # (N, TRIES)
-        fits = (wide <= widths) & (high_ <= heights)
+        shares, ratios = drawn[:, 2 : 2 + self.TRIES], drawn[:, 2 + self.TRIES :]
+        areas = heights * widths * shares
+        wide, tall = np.sqrt(areas * ratios), np.sqrt(areas / ratios)  # (N, TRIES)
+        fits = (wide <= widths) & (tall <= heights)
         first = np.argmax(fits, axis=1)[:, None]
         middle = ~fits.any(axis=1, keepdims=True)
         # As wide or as high as the picture, in the ratio next to the picture's own.
         ratio = np.clip(widths / heights, *self.ratio)
         wide = np.where(middle, np.minimum(widths, heights * ratio), np.take_along_axis(wide, first, 1))
-        high_ = np.where(middle, np.minimum(heights, widths / ratio), np.take_along_axis(high_, first, 1))
+        tall = np.where(middle, np.minimum(heights, widths / ratio), np.take_along_axis(tall, first, 1))
         place = np.where(middle, 0.5, drawn[:, :2])
-        return _placed(heights[:, 0], widths[:, 0], high_[:, 0], wide[:, 0], place)
+        return _placed(heights[:, 0], widths[:, 0], tall[:, 0], wide[:, 0], place)
 
 
 def resample(images: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
