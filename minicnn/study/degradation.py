@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.study.digits import Trained, seeded, split
 from minicnn.study.drawing import STYLES, axes, label_ends
-from minicnn.study.families import Member, form, train_family, twin, wanted_depth
+from minicnn.study.families import Member, draw_training, form, train_family, twin, wanted_depth
 from minicnn.study.instruments import Settings
 from minicnn.study.measures import norm
 from minicnn.study.recording import gradients
@@ -125,7 +125,7 @@ def pictures(depths: Sequence[int], found: dict[str, dict]) -> list[Picture]:
     made = [
         Picture(
             "degradation_training", "Training", "The mean loss on the training part, epoch by epoch.",
-            lambda figure: draw_training(figure, {name: found[name] for name in shown}),
+            lambda figure: draw_training(figure, {name: found[name]["loss by epoch"] for name in shown}),
         ),
         Picture(
             "degradation_gradients", f"Gradients at the start, {deepest} layers",
@@ -140,16 +140,6 @@ def pictures(depths: Sequence[int], found: dict[str, dict]) -> list[Picture]:
             1, Picture("degradation_depth", "Error by depth", caption, lambda fig: draw_depth(fig, depths, found))
         )
     return made
-
-
-def draw_training(figure: Any, found: dict[str, dict]) -> None:
-    """The loss by epoch."""
-    ax = axes(figure, "epoch", "training loss")
-    for (name, f), style in zip(found.items(), STYLES, strict=False):
-        loss = f["loss by epoch"]
-        ax.plot(range(1, len(loss) + 1), loss, label=name, **style)
-    ax.set_ylim(0, None)
-    label_ends(ax)
 
 
 def draw_depth(figure: Any, depths: Sequence[int], found: dict[str, dict]) -> None:

@@ -5,14 +5,19 @@ filters, three stages of n blocks with 16, 32 and 64 filters, an average, a dens
 the networks of the papers; here is what the papers compare them with.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
+
+import numpy as np
 
 from minicnn import data, layers
 from minicnn.layers import Symbol
 from minicnn.model import Model
 from minicnn.study.digits import BATCH_SIZE, EPOCHS, Trained, trained
+from minicnn.study.drawing import STYLES, axes, label_ends
 from minicnn.study.instruments import Settings
 from minicnn.zoo.resnet_cifar import WIDTHS, bn_relu, conv, residual
 from minicnn.zoo.top import averaged_top, images
@@ -141,3 +146,14 @@ def wanted_depth(settings: Settings, default: int | None) -> int | None:
             f"{', '.join(name for name in known if name.startswith('resnet'))} for their depth"
         )
     return known[settings.model]
+
+
+def draw_training(figure: Any, losses: Mapping[str, Sequence[float]]) -> None:
+    """The mean training loss by epoch, a line for each network."""
+    ax = axes(figure, "epoch", "training loss")
+    for (name, loss), style in zip(losses.items(), itertools.cycle(STYLES), strict=False):
+        ax.plot(range(1, len(loss) + 1), loss, label=name, **style)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    usual = 4 * median(loss[0] for loss in losses.values()) if losses else np.inf
+    ax.set_ylim(0, min(ax.get_ylim()[1], usual if np.isfinite(usual) else np.inf))  # one that explodes hides no other
+    label_ends(ax)

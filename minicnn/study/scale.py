@@ -8,7 +8,6 @@ arXiv:2002.10444 (SkipInit); Bachlechner et al. 2020, arXiv:2003.04887 (ReZero);
     state(network, x)                              "alive", "dead" or "not finite"
 """
 
-import itertools
 import math
 import warnings
 from typing import Any
@@ -21,8 +20,17 @@ from minicnn.model import Model
 from minicnn.names import unknown
 from minicnn.study import families
 from minicnn.study.digits import Trained, seeded, split
-from minicnn.study.drawing import STYLES, axes, label_ends
-from minicnn.study.families import Member, blocks_per_stage, form, padded, relu, train_family, wanted_depth
+from minicnn.study.drawing import axes
+from minicnn.study.families import (
+    Member,
+    blocks_per_stage,
+    draw_training,
+    form,
+    padded,
+    relu,
+    train_family,
+    wanted_depth,
+)
 from minicnn.study.instruments import Settings
 from minicnn.study.result import Picture, Result, Table
 from minicnn.zoo.resnet_cifar import bn, bn_relu, conv
@@ -209,12 +217,17 @@ def verdict(found: dict[str, dict]) -> str:
 
 def pictures(found: dict[str, dict]) -> list[Picture]:
     """Accuracy by scale, and the training."""
-    caption = "The test accuracy after the last epoch. What diverged, died or stuck has a cross at a guess."
+    caption = "The test accuracy after the last epoch; a cross for what diverged, died or stuck."
+    bare = {
+        name.partition(",")[0]: f["loss by epoch"]
+        for name, f in found.items()
+        if not f["batch norm"] and f["outcome"] != "diverged"
+    }
     return [
         Picture("scale_accuracy", "Test accuracy by scale", caption, lambda figure: draw_accuracy(figure, found)),
         Picture(
             "scale_training", "Training without batch norm", "The mean loss on the training part, epoch by epoch.",
-            lambda figure: draw_training(figure, found),
+            lambda figure: draw_training(figure, bare),
         ),
     ]  # fmt: skip
 
@@ -225,26 +238,16 @@ def draw_accuracy(figure: Any, found: dict[str, dict]) -> None:
     scales = [s for s in SCALES if any(f["scale"] == s for f in found.values())]
     for f in found.values():
         place = scales.index(f["scale"]) + (0.1 if f["batch norm"] else -0.1)
-        fill, color = ("none", "#000000") if f["batch norm"] else ("full", "#000000")
+        point = place, 100 * f["test accuracy"]
         if f["outcome"] == "trains":
-            ax.plot(place, 100 * f["test accuracy"], "s" if f["batch norm"] else "o", fillstyle=fill, color=color)
+            mark, fill = ("s", "none") if f["batch norm"] else ("o", "full")
+            ax.plot(*point, mark, fillstyle=fill, color="#000000")
         else:
-            ax.plot(place, 10, "x", color=color, markersize=8)
-            ax.annotate(f["outcome"], (place, 10), (6, 4), textcoords="offset points", fontsize="small")
+            ax.plot(*point, "x", color="#000000", markersize=8)
+            ax.annotate(f["outcome"], point, (6, 4), textcoords="offset points", fontsize="small")
     ax.set_xticks(range(len(scales)), [WORDS.get(str(s), word(s)) for s in scales])
     ax.set_ylim(0, 105)
     ax.text(0.99, 0.6, "full: no norm\nopen: batch norm", transform=ax.transAxes, ha="right", fontsize="small")
-
-
-def draw_training(figure: Any, found: dict[str, dict]) -> None:
-    """The loss by epoch, of what has no batch norm and did not diverge."""
-    ax = axes(figure, "epoch", "training loss")
-    bare = {n: f for n, f in found.items() if not f["batch norm"] and f["outcome"] != "diverged"}
-    for (name, f), style in zip(bare.items(), itertools.cycle(STYLES), strict=False):
-        loss = f["loss by epoch"]
-        ax.plot(range(1, len(loss) + 1), loss, label=name.partition(",")[0], **style)
-    ax.set_ylim(0, 1.1 * math.log(10))
-    label_ends(ax)
 
 
 METHOD = """Networks of 6n + 2 layers with blocks y = ReLU(x + s F(x)) are trained in the same way from the same seed.

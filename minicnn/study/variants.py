@@ -18,8 +18,18 @@ from minicnn.model import Model
 from minicnn.names import unknown
 from minicnn.study import families
 from minicnn.study.digits import Trained
-from minicnn.study.drawing import STYLES, axes, label_ends
-from minicnn.study.families import Member, blocks_per_stage, form, nothing, padded, relu, train_family, wanted_depth
+from minicnn.study.drawing import axes
+from minicnn.study.families import (
+    Member,
+    blocks_per_stage,
+    draw_training,
+    form,
+    nothing,
+    padded,
+    relu,
+    train_family,
+    wanted_depth,
+)
 from minicnn.study.instruments import Settings
 from minicnn.study.result import Picture, Result, Table
 from minicnn.zoo.resnet_cifar import bn, bn_relu, conv
@@ -255,11 +265,12 @@ def shown(found: dict) -> str:
 def pictures(found: dict[str, dict]) -> list[Picture]:
     """The test errors, and the training."""
     caption = "The error on the test part after the last epoch; what diverged has no bar."
+    usual = [v.label for v in VARIANTS if v.usual and not math.isnan(found[v.label]["test error"])]
     return [
         Picture("variants_error", "Test error by block", caption, lambda figure: draw_errors(figure, found)),
         Picture(
             "variants_training", "Training", "The mean loss on the training part, epoch by epoch.",
-            lambda figure: draw_training(figure, found), (8.5, 4.2),
+            lambda figure: draw_training(figure, {name: found[name]["loss by epoch"] for name in usual}), (8.5, 4.2),
         ),
     ]  # fmt: skip
 
@@ -275,17 +286,6 @@ def draw_errors(figure: Any, found: dict[str, dict]) -> None:
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.15)
-
-
-def draw_training(figure: Any, found: dict[str, dict]) -> None:
-    """The loss by epoch, of the usual variants that did not diverge."""
-    ax = axes(figure, "epoch", "training loss")
-    usual = [v.label for v in VARIANTS if v.usual and not math.isnan(found[v.label]["test error"])]
-    for name, style in zip(usual, STYLES, strict=False):
-        loss = found[name]["loss by epoch"]
-        ax.plot(range(1, len(loss) + 1), loss, label=name, **style)
-    ax.set_ylim(0, 1.1 * math.log(10))
-    label_ends(ax)
 
 
 METHOD = """Networks of 6n + 2 layers, each out of one kind of block, are trained in the same way from the same seed.
