@@ -48,9 +48,23 @@ def measured(kept: Trained, fresh: Any, x: Any, y: Any) -> dict[str, Any]:
         "test error by epoch": [100 * (1 - a) for a in history["val_accuracy"]],
         "kernels": names,
         "gradient at the start": before.tolist(),
-        "gradient after training": relative_gradients(kept.model, x, y)[1].tolist(),
+        "gradient after training": [] if kept.diverged else relative_gradients(kept.model, x, y)[1].tolist(),
         "seconds": kept.seconds,
     }
+
+
+def compare(members: Sequence[Member], settings: Settings) -> dict[str, dict[str, Any]]:
+    """The figures of `measured` for each of some networks, by their labels, all trained from the same seed.
+
+    The members may be anybody's: Member("mine", "mine", build), with build() giving a classifier of images.
+    """
+    found = {}
+    for member, kept in zip(members, train_family(members, settings).values(), strict=True):
+        with seeded(settings.seed):
+            fresh = member.build()
+        images = split(settings.dataset, fresh.input_shape[1:])
+        found[member.label] = measured(kept, fresh, images.x_train[:64], images.y_train[:64])
+    return found
 
 
 # The instrument ------------------------------------------------------------------------------------------------------
@@ -66,13 +80,7 @@ def run(settings: Settings) -> Result:
         for depth in depths
         for kind in ("resnet", "plain")
     ]
-    images = split(settings.dataset)
-    x, y = images.x_train[:64], images.y_train[:64]
-    found = {}
-    for member, kept in zip(members, train_family(members, settings).values(), strict=True):
-        with seeded(settings.seed):
-            fresh = member.build()
-        found[member.label] = measured(kept, fresh, x, y)
+    found = compare(members, settings)
     figures = {"depths": list(depths), "networks": found}
     subject = f"{', '.join(map(str, depths))} layers, {settings.dataset}, seed {settings.seed}"
     return Result(

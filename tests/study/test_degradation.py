@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from minicnn import layers
+from minicnn.model import Model
 from minicnn.study import degradation
 from minicnn.study.digits import digits, seeded
-from minicnn.study.families import twin
+from minicnn.study.families import Member, twin
 from minicnn.study.instruments import Settings
 from minicnn.training import losses
 from tests.study.results import check
@@ -31,6 +33,18 @@ def test_gradients_are_those_of_a_backward_pass():
     assert names == [w.name for w in kernels] and len(names) == 8
     expected = [np.linalg.norm(w.grad) / np.linalg.norm(w.data) for w in kernels]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_networks_of_one_s_own(few_images):
+    def build():
+        inputs = layers.Input((16, 16, 1))
+        x = layers.Conv2D(2, 3, activation="relu")(inputs)
+        return Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)), name="own")
+
+    found = degradation.compare([Member("mine", "mine", build)], Settings(epochs=2))["mine"]
+    assert found["parameters"] == 20 + 10 * (14 * 14 * 2 + 1) and len(found["gradient at the start"]) == 2
+    assert found["gradient at the start"] != found["gradient after training"]
+    assert len(found["loss by epoch"]) == len(found["test error by epoch"]) == 2
 
 
 @pytest.mark.parametrize(("plain", "residual", "holds"), [(60, 1, True), (5, 1, False), (60, 20, False)])
