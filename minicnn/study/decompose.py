@@ -189,7 +189,7 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
 
     def draw(figure):
         for place, (key, label, rest, scale) in enumerate(panels, start=1):
-            ax = axes(figure, "block, from the input on" if place == 3 else "", label, (3, 1, place))
+            ax = axes(figure, "block, from the input on" if place == 3 else "", "", (3, 1, place), label)
             ax.axhline(rest, color="#999999", linewidth=0.8)
             ax.set_yscale(scale)
             for number in changes:
@@ -203,7 +203,6 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
             if scale == "log":
                 plain_ticks(ax)
             label_ends(ax, gap=0.13)
-        figure.align_ylabels()
 
     caption = (
         "Each point is one residual block. Top: the length of what the branch returns to the fork, against the skip's. "

@@ -190,9 +190,13 @@ def signal_picture(found: dict[str, Figures]) -> Picture:
 
     def draw(figure):
         for place, (key, label) in enumerate(
-            (("activation", "signal: rms of the output"), ("gradient", "gradient: rms for the output")), start=1
+            (
+                ("activation", "signal: root mean square of the output"),
+                ("gradient", "gradient: root mean square, for the output"),
+            ),
+            start=1,
         ):
-            ax = axes(figure, "layer with a kernel, from the input on" if place == 2 else "", label, (2, 1, place))
+            ax = axes(figure, "layer with a kernel, from the input on" if place == 2 else "", "", (2, 1, place), label)
             ax.set_yscale("log")
             for style, (name, one) in zip(STYLES, found.items(), strict=False):
                 values = [row[key] for row in one["layers"]]
@@ -200,7 +204,6 @@ def signal_picture(found: dict[str, Figures]) -> Picture:
             if key == "activation":
                 plain_ticks(ax)
             label_ends(ax, gap=0.1)
-        figure.align_ylabels()
 
     caption = (
         "Above the signal on its way forward, below the gradient on its way back (from right to left). Batch norm sets "

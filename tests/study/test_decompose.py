@@ -1,0 +1,118 @@
+"""The instruments on blocks and by depth: their figures mean what they say."""
+
+import html
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import layers, study, zoo
+from minicnn.model import Model
+from minicnn.study import decompose, depth, paths
+from minicnn.study.depth import by_depth, growth
+from minicnn.study.output import as_data, write
+from minicnn.study.states import LOSS
+from tests.study.results import check
+
+
+@pytest.fixture
+def resnet20(rng):
+    minicnn.set_random_seed(0)
+    model = zoo.build("resnet20", input_shape=(8, 8, 1))
+    return model, rng.normal(size=(16, 8, 8, 1)).astype("float32"), rng.integers(0, 10, 16)
+
+
+def test_shares_add_up_and_identity_skips_return_all(resnet20):
+    model, x, y = resnet20
+    for one in decompose.decompose(study.record(model, x, y, loss=LOSS, precise=True)):
+        assert sum(c["share"] for c in one["consumers"]) == pytest.approx(1, abs=1e-12)
+        assert one["skip_share"] + one["branch_share"] == pytest.approx(1, abs=1e-12)
+        assert one["gain"] == pytest.approx(one["fork_norm"] / one["merge_norm"])
+        law_of_cosines = one["skip_norm"] ** 2 + one["branch_norm"] ** 2
+        law_of_cosines += 2 * one["cosine"] * one["skip_norm"] * one["branch_norm"]
+        assert law_of_cosines == pytest.approx(one["fork_norm"] ** 2, rel=1e-9)
+        if one["skip"] == "identity":
+            assert one["skip_norm"] == one["merge_norm"]
+
+
+def test_the_growth_of_a_geometric_series():
+    assert growth([8.0, 4.0, 2.0, 1.0]) == pytest.approx(2)
+    assert growth([1.0, 3.0, 0.0, 27.0]) == pytest.approx(1 / 3)  # what is 0 has no logarithm, and is left out
+    assert growth([5.0]) == 1
+
+
+def test_the_figures_of_each_layer(rng):
+    """Of two dense layers, by hand; the loss is a sum, so that its gradient is the direction."""
+    inputs = layers.Input((6,))
+    hidden = layers.Dense(5, use_bias=False, name="first")(inputs)
+    model = Model(inputs, layers.Dense(4, use_bias=False, name="second")(hidden))
+    x, direction = rng.normal(size=(3, 6)), rng.normal(size=(3, 4))
+    found = by_depth(model, x, direction, loss=lambda t, p: (p * t).sum(), rate=0.1, precise=True)
+    first, second = found["layers"]
+    a, b = (model.get_layer(name).kernel.data.astype("float64") for name in ("first", "second"))
+    assert (first["layer"], second["layer"]) == ("first", "second")
+    assert first["activation"] == pytest.approx(np.sqrt(np.mean((x @ a) ** 2)), rel=1e-6)
+    assert first["gradient"] == pytest.approx(np.sqrt(np.mean((direction @ b.T) ** 2)), rel=1e-6)
+    assert first["weight_gradient"] == pytest.approx(np.linalg.norm(x.T @ direction @ b.T), rel=1e-6)
+    assert second["weight_norm"] == pytest.approx(np.linalg.norm(b), rel=1e-6)
+    assert second["update"] == pytest.approx(0.1 * second["weight_gradient"] / second["weight_norm"], rel=1e-6)
+
+
+def test_a_stack_of_sigmoids_vanishes(rng):
+    x = inputs = layers.Input((20,))
+    for _ in range(8):
+        x = layers.Dense(20, activation="sigmoid")(x)
+    model = Model(inputs, layers.Dense(3, activation="softmax")(x))
+    found = by_depth(model, rng.normal(size=(16, 20)), rng.integers(0, 3, 16), loss=LOSS)
+    assert found["verdict"] == "vanishes" and found["per_layer"] < 0.6
+
+
+def test_variances_are_those_of_what_enters(resnet20):
+    model, x, y = resnet20
+    found = by_depth(model, x, y, loss=LOSS)
+    # The branch ends in a batch norm with gamma 1: each channel has variance 1 and mean 0.
+    assert [b["branch_variance"] for b in found["blocks"]] == pytest.approx([1] * 9, rel=0.01)
+    skips = [b["skip_variance"] for b in found["blocks"][:3]]
+    assert skips == sorted(skips)
+
+
+def test_the_plain_twin_explodes(rng):
+    """Yang et al. 2019: with batch norm the gradient of a plain network grows from layer to layer backward."""
+    found = {}
+    for name in ("resnet44", "plain44"):
+        minicnn.set_random_seed(0)
+        model = zoo.build(name, input_shape=(8, 8, 1))
+        x, y = rng.normal(size=(16, 8, 8, 1)), rng.integers(0, 10, 16)
+        found[name] = by_depth(model, x, y, loss=LOSS, precise=True)
+    assert found["plain44"]["per_layer"] > 1.08 > 1.05 > found["resnet44"]["per_layer"]
+    assert found["plain44"]["verdict"] == "explodes" and found["resnet44"]["verdict"] == "keeps its size"
+
+
+@pytest.mark.parametrize("module", [decompose, paths, depth])
+def test_runs_from_end_to_end(module, few_images, capsys, tmp_path):
+    settings = study.Settings("resnet20", epochs=1, batch_size=8)
+    result = module.run(settings)
+    check(result, capsys)
+    lines = write(result, tmp_path)
+    report = (tmp_path / "report.html").read_text()
+    assert (
+        report.count("data:image/png;base64,") == len(result.pictures)
+        and html.escape(result.verdict.split(":")[1], quote=False) in report
+    )
+    assert "http" not in report.replace("http://www.w3.org", "")
+    assert json.loads((tmp_path / f"{result.study}.json").read_text()) == as_data(result)
+    assert len(lines) == len(list(tmp_path.iterdir())) and all(Path(line.split()[-1]).exists() for line in lines)
+
+
+def test_modules_of_an_inception_network(few_images, capsys):
+    result = decompose.run(study.Settings("inception_v1", batch_size=2))
+    check(result, capsys)
+    (table,) = result.tables
+    assert len(table.rows) == 9 * 4
+
+
+def test_a_network_without_merges():
+    with pytest.raises(ValueError, match="plain20: there is no merge"):
+        decompose.run(study.Settings("plain20", batch_size=2))
