@@ -97,7 +97,7 @@ class CpuBackend(Backend):
         out = window.output_size(x_shape[1:3], w.shape[:2])
         kind = algorithm(x_shape, w.shape, window, out, w.dtype)
         if kind == "winograd4x1":
-            return Prepared(kind, narrow.transform_kernel(w, out[1]))
+            return Prepared(kind, narrow.transform_kernel(w))
         return Prepared(kind, winograd.transform_kernel(w, TILES[kind], window.groups)) if kind in TILES else None
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):

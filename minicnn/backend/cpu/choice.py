@@ -7,7 +7,7 @@ reaches `rate`, which falls where it has few columns.
     direct    N*OH*OW * depth/k * (move(run) + 2*k*F / rate(k*F)),  depth = KH*run,  run = (KW + (k-1)*stride) * C
     winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / (MIDDLE * rate(F)) + TILE)
               + transform of w
-    rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + (4 + 6)*r*F*GATHER + CALL),  K = (r+2)*C
+    rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + 10*r*F*GATHER + CALL),  K = (r+2)*C
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. A transform of w serves the forward pass and the gradient of the
@@ -30,7 +30,7 @@ TILE = 350.0  # ns a tile: calls
 KERNEL = {2: 10.0, 4: 40.0}  # ns for each C*F to transform a kernel: t*t numbers are written
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
 TILES = {"winograd2": 2, "winograd4": 4}
-SPREAD, GATHER, CALL = 0.4, 0.15, 120.0  # ns a number of a patch transformed and copied, of M and y, of a patch
+SPREAD, GATHER, CALL = 0.42, 0.55, 30.0  # ns a number of a patch transformed and copied, of M and y, of a patch
 
 
 def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> str:
@@ -62,7 +62,7 @@ def _quickest(x_shape, w_shape, window: Window, out, passes: float) -> str:
     costs = {name: winograd_cost(m, x_shape[0], out, blocks, passes) for name, m in TILES.items()}
     costs["direct"] = x_shape[0] * out[0] * out[1] * direct_cost(blocks, window, out)
     if window.groups == 1:
-        r = neighbours_of_rows(c, f, out[1])
+        r = neighbours_of_rows(f)
         costs["winograd4x1"] = x_shape[0] * -(-out[0] // 4) * -(-out[1] // r) * rows_cost(c, f, r)
     return min(costs, key=lambda name: costs[name])
 
@@ -103,10 +103,9 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     return count * (blocks.count * (transforms + middle) + TILE) + passes * blocks.count * KERNEL[m] * c * f
 
 
-@lru_cache(maxsize=4096)
-def neighbours_of_rows(c: int, f: int, width: int) -> int:
-    """How many neighbours in a row of y share a patch in `narrow.py`: 1, 2 or 4."""
-    return min((1, 2, 4), key=lambda r: -(-width // r) * rows_cost(c, f, r))
+def neighbours_of_rows(f: int) -> int:
+    """How many neighbours in a row of y share a patch in `narrow.py`: 1, 2 or 4, for products of about 32 columns."""
+    return max(1, min(4, 32 // f))
 
 
 def rows_cost(c: int, f: int, r: int) -> float:
@@ -130,7 +129,7 @@ def pooled_neighbours(w_shape, width: int) -> int:
 def small_rate(depth: int, columns: int) -> float:
     """Operations a nanosecond of a stack of products of such matrices, small where `products.py` can cut them."""
     small = depth <= DEEPEST and columns <= WIDEST
-    return 1.15 * RATE * columns / (columns + 8) if small else rate(columns)
+    return 1.25 * RATE * columns / (columns + 8) if small else rate(columns)
 
 
 def rate(columns: int) -> float:

@@ -18,7 +18,7 @@ from minicnn.backend.cpu.winograd import place
 from minicnn.backend.cpu.winograd_points import row_points
 
 M, T = 4, 6
-PIECE_BYTES = 3 << 18  # of V in a piece
+PIECE_BYTES = 1 << 19  # of V in a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 
 
@@ -27,7 +27,7 @@ class Tiles:
 
     def __init__(self, x_shape, w_shape, out):
         self.n, (self.oh, self.ow), (c, self.f) = x_shape[0], out, w_shape[2:]
-        self.together = neighbours_of_rows(c, self.f, self.ow)
+        self.together = neighbours_of_rows(self.f)
         self.depth, self.columns = (self.together + 2) * c, self.together * self.f
         self.tall, self.wide = -(-self.oh // M), -(-self.ow // self.together)
         self.exact = (self.oh, self.ow) == (self.tall * M, self.wide * self.together)
@@ -77,10 +77,10 @@ class Tiles:
         np.copyto(target, whole[:, : target.shape[1], : target.shape[2]])
 
 
-def transform_kernel(w, width: int):
-    """U of a kernel for rows of y of this width: (3, 3, C, F) -> (6, (r+2)*C, r*F), its r copies shifted."""
+def transform_kernel(w):
+    """U of a kernel: (3, 3, C, F) -> (6, (r+2)*C, r*F), its r copies shifted."""
     c, f = w.shape[2:]
-    r = neighbours_of_rows(c, f, width)
+    r = neighbours_of_rows(f)
     g = np.matmul(row_points().kernel, np.ascontiguousarray(w).reshape(3, -1)).reshape(T, 3, c, f)
     if r == 1:
         return g.reshape(T, 3 * c, f)
@@ -96,7 +96,7 @@ def conv2d(x, w, pads, out, finish=None, u=None):
     x: (N, H, W, C)   w: (3, 3, C, F)   u: its transform, where it is at hand   -> (N, OH, OW, F)
     """
     tiles = Tiles(x.shape, w.shape, out)
-    u = transform_kernel(w, out[1]) if u is None else u
+    u = transform_kernel(w) if u is None else u
     y = empty((len(x), *out, tiles.f), u.dtype)
 
     def work(piece):
