@@ -7,6 +7,7 @@ from typing import Any
 from minicnn.study.result import Result, Table
 
 WIDTH = 80
+LONG = 60  # rows of a table on a terminal
 
 
 def show(result: Result) -> None:
@@ -20,7 +21,8 @@ def show(result: Result) -> None:
     console.print(f"[bold]{result.title}[/bold]\n{result.subject}\n")
     for table in result.tables:
         print(textwrap.fill(table.title, WIDTH))
-        drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 0) if len(table.columns) > 6 else (0, 1, 0, 0))
+        space = 0 if len(table.columns) > 6 else 1
+        drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, space, 0, 0))
         for column, numbers in zip(table.columns, numeric(table), strict=True):
             before, _, last = column.rpartition(" ")
             drawn.add_column(
@@ -29,9 +31,11 @@ def show(result: Result) -> None:
                 no_wrap=numbers,
                 overflow="fold",
             )
-        for row in table.rows:
+        for row in table.rows[:LONG]:
             drawn.add_row(*(escape(text(value)) for value in row))
         console.print(drawn)
+        if len(table.rows) > LONG:
+            print(f"... and {len(table.rows) - LONG} more rows, in the report\n")
     print(textwrap.fill(result.verdict, WIDTH))
 
 
