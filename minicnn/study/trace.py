@@ -58,7 +58,7 @@ class Tracer:
         self.graph = seen.graph
         self.steps: list[Step] = []
         self.waiting: dict[Tensor, int] = {seen.total: 1}  # how many gradients have come so far
-        self.kept, self.held = what_is_kept(seen.total)
+        self.kept, self.held = what_is_kept(seen)
         self.gradients = seen.total.data.nbytes
 
     def run(self, total: Tensor) -> list[Step]:
@@ -101,23 +101,24 @@ class Tracer:
         step.multiply_adds += multiply_adds(edge)
 
 
-def what_is_kept(total: Tensor) -> tuple[dict[Tensor, list[int]], dict[int, int]]:
+def what_is_kept(seen: Record) -> tuple[dict[Tensor, list[int]], dict[int, int]]:
     """By tensor the arrays that its op keeps (their memory's identity), and the bytes of each.
 
-    An array belongs to the op that the sweep comes to last: until then it has to stay. Weights are not counted.
+    An array belongs to the op that the sweep comes to last: until then it has to stay. Weights and images, which were
+    there before, are not counted.
     """
-    tensors, stack = {total}, [total]
+    tensors, stack = {seen.total}, [seen.total]
     while stack:
         fresh = [p for p in stack.pop().parents if p is not None and p not in tensors]
         tensors.update(fresh)
         stack.extend(fresh)
-    weights = {id(whole(t.data)) for t in tensors if isinstance(t, Weight)}
+    before = {id(whole(t.data)) for t in tensors if isinstance(t, Weight) or t in seen.graph.inputs}
     last: dict[int, Tensor] = {}
     size: dict[int, int] = {}
     for tensor in sorted(tensors, key=lambda t: -t.order):
         for array in (v for v in vars(tensor.op).values() if hasattr(v, "nbytes")) if tensor.op else ():
             memory = whole(array)
-            if id(memory) not in weights:
+            if id(memory) not in before:
                 last[id(memory)], size[id(memory)] = tensor, memory.nbytes
     kept: dict[Tensor, list[int]] = {}
     for key, tensor in last.items():
@@ -218,9 +219,9 @@ one for each input that wants one, weights included. Where a tensor has several 
 they come; the tensor's own op waits until the last one is there.
 
 "Kept" is memory that the op holds and nobody still to come needs; it is free after the step. "Held" is all that is
-kept at that moment, and the gradients that wait; those of the weights, the result, are left out. Multiply-adds are those
-of convolutions and matrix products, for the whole batch: the gradient of the input costs as many as the forward pass,
-and that of the weights again.
+kept at that moment, and the gradients that wait; those of the weights, the result, are left out. Multiply-adds are of
+convolutions and matrix products, for the whole batch: the gradient of the input costs as many as the forward pass, and
+that of the weights again.
 
 trace.txt tells the same in sentences; trace.dot is the graph, for Graphviz: dot -Tsvg trace.dot -o trace.svg. Forks
 have a double edge, merges are grey, skips dashed."""
