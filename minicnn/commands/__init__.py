@@ -9,7 +9,10 @@ from minicnn.names import unknown
 
 COMMANDS = {
     "train": "train a network of the zoo on a data set",
+    "evaluate": "test the network of a run, class by class",
     "predict": "say what a network sees in pictures",
+    "plot": "draw what a run learned: curves, mistakes, filters",
+    "compare": "several runs side by side",
     "list": "the networks of the zoo",
     "summary": "the layers of a network, their parameters and multiply-adds",
     "study": "an instrument: what a skip connection does to a gradient, and more",

@@ -82,8 +82,9 @@ def loads(text: str) -> Preprocessing:
         arrays = {name: None if table[name] is None else np.asarray(table[name], np.float32) for name in LISTED}
         if table["mode"] not in MODES or len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise ValueError(f"mode {table['mode']!r}, shape {shape}")
-        np.broadcast_shapes(shape, *(a.shape for a in arrays.values() if a is not None))
-        names = tuple(str(name) for name in table["class_names"])
+        if np.broadcast_shapes(shape, *(a.shape for a in arrays.values() if a is not None)) != shape:
+            raise ValueError(f"means that do not fit {shape}")
+        names, pad = tuple(str(name) for name in table["class_names"]), bool(table["pad"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(f"the preprocessing that is noted there makes no sense ({error})") from None
-    return Preprocessing(shape, table["mode"], bool(table["pad"]), source, class_names=names, **arrays)
+    return Preprocessing(shape, table["mode"], pad, source, class_names=names, **arrays)

@@ -15,6 +15,7 @@ import minicnn
 from minicnn import backend, config, data
 from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
 from minicnn.commands.arguments import changed, complete, from_file, parse, to_table
+from minicnn.commands.plot import draw_curves
 from minicnn.commands.preprocessing import Preprocessing, loads
 from minicnn.commands.recipes import source
 from minicnn.commands.runs import make_folder, write_text
@@ -268,6 +269,8 @@ class Run:
         test = building.plain_batches(dataset.x_test, dataset.y_test, settings, self.preprocessing, dataset.top)
         result = model.evaluate(test, verbose=0, return_dict=True)
         print(f"test accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}  ({test.samples} images)")
+        with contextlib.suppress(ImportError):  # no matplotlib, no picture
+            draw_curves(self.folder, f"{settings.model} on {settings.dataset}")
 
 
 def _callback(name: str, **arguments: Any) -> Callback:

@@ -58,13 +58,17 @@ def load_weights(model: Layer, path: str | Path) -> None:
         return
     if path.suffix != ".safetensors":
         raise ValueError(f"weights are read from .safetensors, .weights.h5, .h5 or .keras files, got {str(path)!r}")
-    names = weight_names(model)
     if checkpoints.is_checkpoint(path):
-        arrays = checkpoints.read(path).part("weights")
-    else:
-        _check_fit(model, path, names, safetensors.shapes(path))
-        arrays = safetensors.read(path)
-    _check_fit(model, path, names, {name: array.shape for name, array in arrays.items()})
+        load_arrays(model, checkpoints.read(path).part("weights"), path)
+        return
+    _check_fit(model, path, weight_names(model), safetensors.shapes(path))
+    load_arrays(model, safetensors.read(path), path)
+
+
+def load_arrays(model: Layer, arrays: dict[str, np.ndarray], label: Any) -> None:
+    """Writes arrays by the names of `weight_names` into a model. Raises ValueError, and writes none, unless all fit."""
+    names = weight_names(model)
+    _check_fit(model, label, names, {name: array.shape for name, array in arrays.items()})
     write([(weight, arrays[name]) for name, weight in names.items()])
 
 
@@ -86,7 +90,7 @@ def write(pairs: Iterable[tuple[Weight, np.ndarray]]) -> None:
             weight.assign(value)
 
 
-def _check_fit(model: Layer, path: Path, names: dict[str, Weight], found: dict[str, tuple[int, ...]]) -> None:
+def _check_fit(model: Layer, path: Any, names: dict[str, Weight], found: dict[str, tuple[int, ...]]) -> None:
     missing = [n for n in names if n not in found]
     unexpected = [n for n in found if n not in names]
     mismatched = [f"{n} {names[n].shape} from {found[n]}" for n in names if n in found and names[n].shape != found[n]]

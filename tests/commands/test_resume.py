@@ -29,6 +29,7 @@ def elsewhere(tmp_path, monkeypatch):
     """Every test runs in an empty folder, and leaves the process's settings as they were."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINICNN_DEBUG", raising=False)
+    monkeypatch.setattr(train, "draw_curves", lambda *_: None)  # which takes longer than these runs
     before = vars(config.config).copy()
     yield
     vars(config.config).update(before)
