@@ -19,7 +19,7 @@ from minicnn.model.plan import Pass
 from minicnn.model.summary import summary
 from minicnn.names import unknown
 from minicnn.tensor import Tensor
-from minicnn.training import loop
+from minicnn.training import loop, steps
 from minicnn.training.compiled import Compiled
 
 Tap = Callable[[Node, Any], Any]
@@ -281,10 +281,16 @@ class Model(Layer):
     # Training ------------------------------------------------------------------------------------------------------
 
     def compile(
-        self, optimizer: Any = "sgd", loss: Any = None, metrics: Any = None, loss_weights: Any = None
+        self,
+        optimizer: Any = "sgd",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Says how to train: an optimizer, a loss (for each output), metrics; by name or object, as in Keras."""
-        self.compiled = Compiled(optimizer, loss, metrics, loss_weights, self.output_names if self._connected else None)
+        names = self.output_names if self._connected else None
+        self.compiled = Compiled(optimizer, loss, metrics, loss_weights, weighted_metrics, names)
 
     @property
     def optimizer(self) -> Any:
@@ -315,16 +321,16 @@ class Model(Layer):
         return loop.predict(self, x, batch_size, verbose, **options)
 
     def train_on_batch(self, x: Any, y: Any = None, **options: Any):
-        """One step on one batch; its loss and metrics. See `minicnn.training.loop.train_on_batch`."""
-        return loop.train_on_batch(self, x, y, **options)
+        """One step on one batch; its loss and metrics. See `minicnn.training.steps.train_on_batch`."""
+        return steps.train_on_batch(self, x, y, **options)
 
     def test_on_batch(self, x: Any, y: Any = None, **options: Any):
-        """The loss and metrics of one batch. See `minicnn.training.loop.test_on_batch`."""
-        return loop.test_on_batch(self, x, y, **options)
+        """The loss and metrics of one batch. See `minicnn.training.steps.test_on_batch`."""
+        return steps.test_on_batch(self, x, y, **options)
 
     def predict_on_batch(self, x: Any, **options: Any):
         """The outputs for one batch as NumPy arrays."""
-        return loop.predict_on_batch(self, x, **options)
+        return steps.predict_on_batch(self, x, **options)
 
     # Words and files -----------------------------------------------------------------------------------------------
 

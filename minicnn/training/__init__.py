@@ -2,8 +2,9 @@
 
 from minicnn.training.callbacks import Callback, History
 from minicnn.training.compiled import Compiled
-from minicnn.training.loop import evaluate, fit, predict, test_on_batch, train_on_batch
+from minicnn.training.loop import evaluate, fit, predict
 from minicnn.training.optimizers import SGD, Adam, AdamW, RMSprop
+from minicnn.training.steps import test_on_batch, train_on_batch
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Callback", "Compiled", "History", "RMSprop", "evaluate", "fit", "predict", "test_on_batch",

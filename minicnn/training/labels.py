@@ -48,12 +48,42 @@ def dense_targets(y_true: Any, y_pred: Array, low: float = -np.inf, high: float 
     return backend_of(y_pred).asarray(targets).astype(y_pred.dtype, copy=False)
 
 
-def _check_numbers(labels: Array) -> None:
+def fitting_weights(weights: Any, values: Array) -> Array:
+    """Weights of samples in the type and place of `values`, (N, ...), with axes that spread over it.
+
+    weights: (N,), (N, 1), or (N, ...) as far as they go. Raises ValueError for another shape, NaN, or infinity.
+    """
+    weights = as_array(weights)
+    _check_numbers(weights, "sample weights")
+    given, shape = weights.shape, values.shape
+    if weights.ndim > values.ndim and given[values.ndim :] == (1,):
+        weights = weights[..., 0]
+    if weights.ndim == 0 or weights.shape != shape[: weights.ndim]:
+        raise ValueError(f"sample weights must have the shape of the losses, {shape}, or {shape[:1]}, got {given}")
+    weights = backend_of(values).asarray(weights).astype(values.dtype, copy=False)
+    return weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
+
+
+def class_weights(y: Any, weights: dict[int, float]) -> Array:
+    """The weight of each sample's class: weights[class], or 1 where there is none, as in Keras.
+
+    y: class numbers (N,) or (N, 1), or one-hot labels (N, C).
+    """
+    y = as_array(y)
+    if y.ndim > 1:
+        y = y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
+    found = backend_of(y).xp.ones(y.shape, np.float64)
+    for number, weight in weights.items():
+        found[y.round() == number] = weight
+    return found
+
+
+def _check_numbers(labels: Array, what: str = "labels") -> None:
     if labels.dtype.kind not in "biuf":
-        raise ValueError(f"labels must be numbers, got an array of type {labels.dtype}")
+        raise ValueError(f"{what} must be numbers, got an array of type {labels.dtype}")
     if labels.dtype.kind == "f":
-        _refuse(labels, labels != labels, "labels must not be NaN")
-        _refuse(labels, abs(labels) == np.inf, "labels must be finite")
+        _refuse(labels, labels != labels, f"{what} must not be NaN")
+        _refuse(labels, abs(labels) == np.inf, f"{what} must be finite")
 
 
 def _refuse(labels: Array, bad: Array, rule: str) -> None:

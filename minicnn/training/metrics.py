@@ -13,17 +13,21 @@ from minicnn.backend import backend_of, to_numpy
 from minicnn.names import unknown
 from minicnn.tensor import as_array, no_grad
 from minicnn.training import losses
+from minicnn.training.labels import fitting_weights
 
 Array = Any
 
 
 class Metric:
-    """Base class. A subclass writes `update_state`, `result` and `reset_state`."""
+    """Base class. A subclass writes `update_state`, `result` and `reset_state`.
+
+    Only as one of the `weighted_metrics` it is also given sample_weight=, (N,), where there are weights.
+    """
 
     def __init__(self, name: str):
         self.name = name
 
-    def update_state(self, y_true: Any, y_pred: Any) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch."""
         raise NotImplementedError(f"{type(self).__name__} has no update_state(self, y_true, y_pred)")
 
@@ -52,23 +56,30 @@ class Metric:
 
 
 class Mean(Metric):
-    """The mean of the values given. `sample_weight` is one number: for how many samples a value stands."""
+    """The mean of the values given. `sample_weight`: for how many a value stands, one number or an array of them."""
 
     def __init__(self, name: str = "mean"):
         super().__init__(name)
         self.total: Any = 0.0
         self.count: float = 0
 
-    def update_state(self, values: Any, sample_weight: float = 1) -> None:
-        """Adds values: an array or Tensor of any shape."""
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Adds values: an array or Tensor of any shape, (N, ...), with weights of shape (N,) or a number."""
         values = as_array(values)
         # in float64: a float32 sum would stop growing at about 2**24 samples
-        self.total = self.total + values.sum(dtype=np.float64) * sample_weight
-        self.count += values.size * sample_weight
+        if sample_weight is None or isinstance(sample_weight, int | float):
+            times = 1 if sample_weight is None else sample_weight
+            self.total = self.total + values.sum(dtype=np.float64) * times
+            self.count += values.size * times
+            return
+        values = values.astype(np.float64)
+        weights = fitting_weights(sample_weight, values)
+        self.total = self.total + (values * weights).sum()
+        self.count = self.count + weights.sum() * (values.size // weights.size)
 
     def result(self) -> float:
         """The mean so far, 0.0 before the first value."""
-        return float(self.total) / self.count if self.count else 0.0
+        return float(self.total) / float(self.count) if self.count else 0.0
 
     def reset_state(self) -> None:
         """Forgets all values."""
@@ -83,10 +94,10 @@ class MeanMetric(Metric):
         self.values = values
         self.mean = Mean(name)
 
-    def update_state(self, y_true: Any, y_pred: Any) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch."""
         y_pred = as_array(y_pred)
-        self.mean.update_state(self.values(backend_of(y_pred).asarray(as_array(y_true)), y_pred))
+        self.mean.update_state(self.values(backend_of(y_pred).asarray(as_array(y_true)), y_pred), sample_weight)
 
     def result(self) -> float:
         """The mean over the samples so far."""
@@ -111,10 +122,10 @@ class LossMetric(MeanMetric):
     def __init__(self, loss: losses.Loss):
         super().__init__(loss.name, loss.per_sample)
 
-    def update_state(self, y_true: Any, y_pred: Any) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch; predictions stay a Tensor here, since a loss asks for its logits."""
         with no_grad():
-            self.mean.update_state(self.values(y_true, y_pred))
+            self.mean.update_state(self.values(y_true, y_pred), sample_weight)
 
 
 def sparse_categorical_accuracy(y_true, y_pred):

@@ -19,7 +19,7 @@ def pair(keras, names, rng, **arguments):
     for weight, one in zip(mine.weights, layer, strict=True):
         weight.assign(rng.normal(size=(4, 3)))
         one.set_weights([weight.data])
-    other.compile(optimizer=keras.optimizers.SGD(0.5), **arguments)
+    other.compile(optimizer=keras.optimizers.SGD(0.5), **arguments, run_eagerly=True)  # tracing takes the longer
     return mine, other
 
 

@@ -96,7 +96,11 @@ def test_what_compile_refuses(arguments, message):
 def test_labels_that_do_not_fit_the_outputs(rng):
     compiled = Compiled(loss="mse", output_names=TWO)
     with pytest.raises(ValueError, match=r"y must have an array for each output \(main, aux\), got 1"):
-        compiled.targets(np.zeros(4))
+        compiled.targets([np.zeros(4)])
+    with pytest.raises(ValueError, match=r"sample_weight must have an entry for each output \(main, aux\), got 1"):
+        compiled.sample_weights([np.zeros(4)])
+    with pytest.raises(ValueError, match="sample_weight names 'other'; the outputs are 'main', 'aux'"):
+        compiled.sample_weights({"other": np.zeros(4)})
     with pytest.raises(ValueError, match="y names 'other'; the outputs are 'main', 'aux'"):
         compiled.targets({"other": np.zeros(4)})
     with pytest.raises(ValueError, match="y has no labels for output 'aux', which has a loss or metrics"):

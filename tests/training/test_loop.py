@@ -5,7 +5,7 @@ import pytest
 
 from minicnn import config
 from minicnn.tensor import Tensor
-from minicnn.training import SGD, Callback, evaluate, fit, loop, predict, train_on_batch
+from minicnn.training import SGD, Callback, evaluate, fit, predict, steps, train_on_batch
 from minicnn.training.callbacks import LambdaCallback, TerminateOnNaN
 from tests.training.models import Linear, blobs
 
@@ -117,9 +117,9 @@ def test_forms_of_evaluate():
 
 def test_one_batch_alone():
     model, x, y = compiled()
-    before = loop.test_on_batch(model, x, y)
+    before = steps.test_on_batch(model, x, y)
     assert train_on_batch(model, x, y) == before  # measured before the step
-    after = loop.test_on_batch(model, x, y, return_dict=True)
+    after = steps.test_on_batch(model, x, y, return_dict=True)
     assert after["loss"] < before[0]
     assert model.step == 1
 
@@ -231,7 +231,14 @@ def test_a_loss_that_is_not_finite():
         (lambda m, x, y: fit(m, x, y, verbose=3), "verbose must be 'auto', 0, 1 or 2, got 3"),
         (lambda m, x, y: fit(m, x, y + 1, verbose=0), "of output 'output', in this batch: labels must lie in 0"),
         (lambda m, x, y: fit(m, x, y * np.nan, verbose=0), "labels must not be NaN"),
-        (lambda m, x, y: fit(m, x, y, validation_data=(x, y, y)), r"validation_data must be a pair \(x, y\), got 3"),
+        (lambda m, x, y: fit(m, x, y, validation_data=(x,)), r"validation_data must be \(x, y\) or .*, got 1 entries"),
+        (lambda m, x, y: fit(m, x, y, validation_freq=0), "validation_freq must be a whole number from 1 up.*got 0"),
+        (lambda m, x, y: fit(m, x, y, class_weight=[1, 2]), r"class_weight must be a dict .*, got \[1, 2\]"),
+        (lambda m, x, y: fit(m, x, y, class_weight={0: 2}, sample_weight=y), "cannot both be given"),
+        (lambda m, x, y: fit(m, x, {"output": y}, class_weight={0: 2}), "class_weight is for one array of labels"),
+        (lambda m, x, y: fit(m, x, y, sample_weight=y[:5]), r"same number of samples.* and sample_weight \(5,\)"),
+        (lambda m, x, y: fit(m, x, y, sample_weight=y[:, None, None], verbose=0), "sample weights must have the shape"),
+        (lambda m, x, y: fit(m, x, y, sample_weight=y * np.nan, verbose=0), "sample weights must not be NaN"),
         (lambda m, x, y: fit(m, x, verbose=0), "y has no labels for output 'output'"),
         (lambda m, x, y: evaluate(m, x[:0], y[:0], verbose=0), "there is no sample"),
         (lambda m, x, y: predict(m, x[:0], verbose=0), "there is no sample"),
@@ -242,7 +249,7 @@ def test_what_is_refused(call, message):
         call(*compiled())
 
 
-@pytest.mark.parametrize("what", [fit, evaluate, train_on_batch, loop.test_on_batch])
+@pytest.mark.parametrize("what", [fit, evaluate, train_on_batch, steps.test_on_batch])
 def test_a_model_that_is_not_compiled(what):
     with pytest.raises(ValueError, match=r"the model is not compiled: call compile\(.*before "):
         what(Linear(), *blobs())
