@@ -15,6 +15,10 @@ CLAIMS = EXAMPLES / "claims"
 SMALL = {
     "small_kernels_save": {"rounds": 1},
     "residual_inception_is_faster": {"blocks": 1, "epochs": 1, "seeds": 1},
+    "skip_keeps_a_one": {"network": "resnet20", "epochs": 1, "images": 8},
+    "plain_networks_degrade": {"depths": (20, 20), "epochs": 1},
+    "bn_after_add_hurts": {"n": 1, "epochs": 1, "seeds": 1},
+    "removing_a_block": {"networks": ("plain20", "resnet20"), "epochs": 1},
 }
 
 
