@@ -1,4 +1,4 @@
-"""`python -m benchmarks COMMAND`: cpu, kernels, scaling, training, show."""
+"""`python -m benchmarks COMMAND`: cpu, kernels, scaling, training, study, show."""
 
 import argparse
 import importlib
@@ -9,6 +9,7 @@ COMMANDS = {
     "kernels": "each kernel against the reference kernel and PyTorch, with its error",
     "scaling": "how the cost grows with the batch and the image",
     "training": "whole trainings and epochs beside PyTorch and Keras",
+    "study": "what the instruments cost beside a training step",
     "show": "the tables and the chart of a results file once more",
 }
 
