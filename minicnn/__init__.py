@@ -1,5 +1,7 @@
 """minicnn: classic CNNs on a small autograd engine, with instruments that show how gradients travel."""
 
+import importlib
+
 from minicnn import backend, config, data, functions, gradcheck, layers, ops, training, zoo
 from minicnn.backend import DeviceError, Window
 from minicnn.config import set_floatx, set_random_seed, set_threads
@@ -15,3 +17,10 @@ __all__ = [
     "apply", "backend", "config", "data", "functions", "gradcheck", "layers", "load_model", "no_grad", "ops",
     "set_floatx", "set_random_seed", "set_threads", "training", "vjp", "zoo",
 ]  # fmt: skip
+
+
+def __getattr__(name: str):
+    """`minicnn.study`, imported when it is asked for: few programs want the instruments, and all want a quick start."""
+    if name == "study":
+        return importlib.import_module("minicnn.study")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from minicnn import config, data, zoo
 from minicnn.commands import UsageError, guarded
 from minicnn.commands.arguments import Parser
+from minicnn.commands.kinds import at_least
 from minicnn.commands.runs import make_folder
 from minicnn.names import unknown
 from minicnn.study.instruments import INSTRUMENTS, Settings, find, quietly
@@ -103,9 +104,9 @@ def parser() -> Parser:
     made.add_argument("--variant", metavar="NAME", help="form of the network, e.g. B for resnet56")
     made.add_argument("--dataset", metavar="NAME", default="digits", help="default: digits, which are embedded")
     made.add_argument("--weights", metavar="FILE", help="of a trained network")
-    made.add_argument("--epochs", metavar="N", type=int, help="of training, before or during the study")
-    made.add_argument("-b", "--batch-size", metavar="N", type=int, help="images at a time")
-    made.add_argument("--seed", metavar="N", type=int, default=0, help="of weights and shuffling (default: 0)")
+    made.add_argument("--epochs", metavar="N", type=at_least(0), help="of training, before or during the study")
+    made.add_argument("-b", "--batch-size", metavar="N", type=at_least(1), help="images at a time")
+    made.add_argument("--seed", metavar="N", type=at_least(0), default=0, help="of weights and shuffling (default: 0)")
     made.add_argument("--full", action="store_true", help="the long version: more depths, variants, seeds")
     made.add_argument("--cache", metavar="DIR", help="keeps what the study trains, for the next run")
     made.add_argument("--out", metavar="DIR", help=f"for the files (default: a new folder in {OUTPUT})")

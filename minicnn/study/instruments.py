@@ -57,7 +57,7 @@ INSTRUMENTS = {
     one.name: one
     for one in (
         Instrument("decompose", "the gradient of each residual block, parted into skip and branch", "resnet56"),
-        Instrument("paths", "the input's gradient by the length of the paths it came along, exactly", "resnet56"),
+        Instrument("paths", "the input's gradient by the length of its paths, exactly", "resnet56"),
         Instrument("depth", "gradients, activations and update sizes layer by layer", "resnet56"),
         Instrument("trace", "one backward pass, op by op: shapes, sums at forks, memory, time", "resnet20"),
         Instrument("lesion", "delete, swap and scale blocks of a trained network", "resnet56", trains=True),
