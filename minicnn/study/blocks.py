@@ -167,7 +167,8 @@ def find(graph: Graph, skip: dict[str, str | int] | None = None) -> list[Block]:
     skip: by the merge's name which way is the skip: its last layer's name, or its index; otherwise it is found.
     Where several merges have the same name the second is called name (2). Raises ValueError for what is not there.
     """
-    above, taken = graph.dominators(), set()
+    above = graph.dominators()
+    taken: set[Tensor] = set()
     blocks: list[Block] = []
     names: dict[str, int] = {}
     for merge in reversed(graph.tensors):

@@ -108,9 +108,9 @@ def run(settings: Settings) -> Result:
     for state, model, split in states(settings, epochs=0):
         x, y = batch(settings, split)
         settings.say(f"one forward and backward pass of {model.name}, {words(state, settings)}, {len(x)} images")
-        label = settings.model if state != "trained" else f"{settings.model}, {words(state, settings)}"
+        label = settings.network if state != "trained" else f"{settings.network}, {words(state, settings)}"
         found[label] = by_depth(model, x, y, loss=LOSS, precise=True)
-    other = twin(settings.model) if settings.weights is None else None
+    other = twin(settings.network) if settings.weights is None else None
     if other is not None:
         variants = zoo.entry(other).variants
         own = Settings(
@@ -126,7 +126,7 @@ def run(settings: Settings) -> Result:
     return Result(
         "depth", "Gradients and signals, layer by layer", described(settings, split), {"networks": found},
         [table(label, one) for label, one in found.items()],
-        pictures, METHOD, PAPER, EXPECTED, verdict(found, settings.model, other),
+        pictures, METHOD, PAPER, EXPECTED, verdict(found, settings.network, other),
     )  # fmt: skip
 
 

@@ -33,6 +33,13 @@ class Settings:
     quiet: bool = False
     say: Callable[[str], None] = quietly
 
+    @property
+    def network(self) -> str:
+        """The model's name. Raises ValueError where none was asked for."""
+        if self.model is None:
+            raise ValueError("which MODEL? For example resnet20")
+        return self.model
+
 
 @dataclass(frozen=True)
 class Instrument:

@@ -48,8 +48,8 @@ def along(record: Record, blocks: list[Block], through: Collection[int]) -> list
     """
     closed: set[Place] = set()
     for i, block in enumerate(blocks):
-        skip = block.ways[block.skip].edge if block.skip is not None else None
-        closed |= {skip} if i in through else {way.edge for way in block.branches}
+        branches = {way.edge for way in block.branches}
+        closed |= {way.edge for way in block.ways} - branches if i in through else branches
     found = graded_sweep(record, lambda edge: None if edge in closed else 0)
     return [found[t].get(0, backend_of(t.data).xp.zeros_like(t.data)) for t in record.inputs]
 

@@ -13,7 +13,7 @@ from minicnn.study.report import page
 from minicnn.study.result import Picture, Result
 
 DPI = 160
-FONTS = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8}
+FONTS: Any = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8}
 
 
 def write(result: Result, folder: Path) -> list[str]:

@@ -196,7 +196,7 @@ def run(settings: Settings) -> Result:
     seen = record(model, x, y, loss=LOSS)
     Tracer(seen).run(seen.total)  # once for nothing: the first pass prepares kernels and threads
     steps = Tracer(seen).run(seen.total)
-    figures = {
+    figures: Figures = {
         "steps": [vars(s) for s in steps],
         "summary": {
             "steps": len(steps), "sums": sum(one["added"] for s in steps for one in s.to),
@@ -247,7 +247,7 @@ def kinds_table(steps: list[Step]) -> Table:
     kinds: dict[str, list[Step]] = {}
     for step in steps:
         kinds.setdefault(step.op, []).append(step)
-    rows = [
+    rows: list[list[Any]] = [
         [op, len(some), sum(s.multiply_adds for s in some) / 1e6, sum(s.saved for s in some) / 1e6,
          1e3 * sum(s.seconds for s in some)]
         for op, some in kinds.items()
