@@ -6,7 +6,7 @@ import pytest
 
 from minicnn import config
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import conv, grouped, norm, parallel, pieces, pool
+from minicnn.backend.cpu import conv, grouped, parallel, pieces, pool, rows
 from minicnn.backend.reference import Backend
 from tests.checks import assert_close
 
@@ -42,8 +42,9 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(conv, "CHANNELS", 6)
     monkeypatch.setattr(conv, "PIXELS", 64)
     monkeypatch.setattr(grouped, "BAND", 1 << 6)
-    monkeypatch.setattr(norm, "PIECE", 1 << 7)
-    monkeypatch.setattr(norm, "WIDE", 24)
+    monkeypatch.setattr(rows, "PIECE", 1 << 7)
+    monkeypatch.setattr(rows, "WIDE", 24)
+    monkeypatch.setattr(rows, "SUMMED", 12)
     monkeypatch.setattr(pieces, "PIECE", 1 << 6)
     monkeypatch.setattr(pool, "BAND", 1 << 6)
     monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)

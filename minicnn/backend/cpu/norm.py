@@ -1,77 +1,71 @@
 """Batch norm, alone or with the addition and the ReLU behind it, in sweeps over pieces that stay in the cache.
 
-All steps are done on one piece before the next, so that an array is read once a sweep. Rows of few channels are joined
-into wide ones, since a NumPy loop costs more than 16 numbers; sums over rows are products with ones (up to 11 times
-faster than x.sum(0)), taken in x's type within a piece and added in float64. Statistics need one sweep: each piece
-gives its mean and its squares about that mean, which are put together as in Chan, Golub & LeVeque 1983, eq. 2.1.
+All steps are done on one piece before the next, so that an array is read once a sweep. Pixels of few
+channels are joined into long rows (`rows.py`); sums are taken in x's type within a piece and added in float64.
+Statistics need one sweep: sums and sums of squares. Where a mean is large beside its deviation, the difference of the
+two would lose digits: then each piece gives its mean and its squares about it, which are put together as in Chan,
+Golub & LeVeque 1983, eq. 2.1.
 """
 
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import run, scratch, spans
+from minicnn.backend.cpu.parallel import run, scratch
+from minicnn.backend.cpu.rows import Rows, constants
 
-WIDE = 2048  # numbers of a joined row
-PIECE = 1 << 16  # numbers of a piece
-
-
-class Rows:
-    """(..., C) as a matrix of rows of `joined` pixels each, (M / joined, joined * C), cut into pieces."""
-
-    def __init__(self, x):
-        self.channels = x.shape[-1]
-        self.pixels = x.size // self.channels
-        self.joined = 1
-        while self.joined * self.channels < WIDE and self.pixels % (2 * self.joined) == 0:
-            self.joined *= 2
-        self.shape = self.pixels // self.joined, self.joined * self.channels
-        self.pieces = spans(self.shape[0], PIECE // self.shape[1])
-
-    def matrix(self, x):
-        """x as that matrix: a view, unless its rows do not lie side by side."""
-        return x.reshape(self.shape)
-
-    def tiled(self, vector):
-        """A number for each channel, repeated along a joined row."""
-        return np.tile(vector, self.joined)
-
-    def fold(self, sums):
-        """Sums of the columns of joined rows as sums of the channels, in float64: (..., joined * C) -> (..., C)"""
-        return sums.reshape(*sums.shape[:-1], self.joined, self.channels).sum(axis=-2, dtype=np.float64)
+LARGE_MEAN = 3.0  # of deviations: the squares lose one digit
 
 
 def channel_sum(x):
     """(..., C) -> (C,)"""
     rows = Rows(x)
     matrix = rows.matrix(x)
-    sums = np.empty((len(rows.pieces), rows.shape[1]), x.dtype)
+    sums = rows.empty_sums(1, x.dtype)
 
     def work(i):
-        piece = matrix[rows.pieces[i]]
-        np.matmul(np.ones(len(piece), x.dtype), piece, out=sums[i])
+        rows.add_up(matrix[rows.pieces[i]], sums[i, 0])
 
     run(work, range(len(sums)))
-    return rows.fold(sums).sum(axis=0).astype(x.dtype)
+    return rows.fold(sums).sum(axis=(0, 1)).astype(x.dtype)
 
 
 def channel_moments(x):
     """Mean and biased variance of each channel: (..., C) -> (C,), (C,)"""
     rows = Rows(x)
     matrix = rows.matrix(x)
-    count = np.array([(piece.stop - piece.start) * rows.joined for piece in rows.pieces], np.float64)[:, None]
-    means, squares = np.empty((2, len(count), rows.channels))
+    sums = rows.empty_sums(2, x.dtype)
 
     def work(i):
         piece = matrix[rows.pieces[i]]
-        means[i] = rows.fold(np.matmul(np.ones(len(piece), x.dtype), piece)) / count[i]
-        about = rows.tiled(means[i].astype(x.dtype))
-        centred = np.subtract(piece, about, out=scratch("piece", piece.shape, x.dtype))
-        squares[i] = rows.fold(np.einsum("ij,ij->j", centred, centred))
+        rows.add_up(piece, sums[i, 0])
+        rows.add_up(piece, sums[i, 1], piece)
+
+    run(work, range(len(sums)))
+    mean, square = rows.fold(sums).sum(axis=0) / rows.pixels
+    variance = square - mean * mean
+    if not (mean * mean <= LARGE_MEAN**2 * variance).all():
+        return moments_about_means(matrix, rows)
+    return mean.astype(x.dtype), variance.astype(x.dtype)
+
+
+def moments_about_means(matrix, rows: Rows):
+    """`channel_moments`, each piece about its own means."""
+    dtype = matrix.dtype
+    count = np.array([(piece.stop - piece.start) * rows.joined for piece in rows.pieces], np.float64)[:, None]
+    means, sums = np.empty((len(count), rows.channels)), rows.empty_sums(2, dtype)
+
+    def work(i):
+        piece, (total, square) = matrix[rows.pieces[i]], sums[i]
+        rows.add_up(piece, total)
+        means[i] = rows.fold(total) / count[i]
+        centred = np.subtract(piece, rows.tiled(means[i].astype(dtype)), out=scratch("piece", piece.shape, dtype))
+        rows.add_up(centred, square, centred)
 
     run(work, range(len(count)))
+    squares = rows.fold(sums[:, 1])
     mean = (means * count).sum(axis=0) / rows.pixels
     variance = (squares + count * (means - mean) ** 2).sum(axis=0) / rows.pixels
-    return mean.astype(x.dtype), variance.astype(x.dtype)
+    return mean.astype(dtype), variance.astype(dtype)
 
 
 def batch_norm(x, scale, shift, residual=None, relu=False):
@@ -80,7 +74,7 @@ def batch_norm(x, scale, shift, residual=None, relu=False):
     y = empty(x.shape, np.result_type(x, scale))
     source, target = rows.matrix(x), rows.matrix(y)
     other = None if residual is None else rows.matrix(residual)
-    scale, shift = rows.tiled(scale), rows.tiled(shift)
+    scale, shift, zero = rows.tiled(scale), rows.tiled(shift), constants(0, rows.shape[1], y.dtype)
 
     def work(span):
         piece = target[span]
@@ -89,7 +83,7 @@ def batch_norm(x, scale, shift, residual=None, relu=False):
         if other is not None:
             np.add(piece, other[span], out=piece)
         if relu:
-            np.maximum(piece, 0, out=piece)
+            np.maximum(piece, zero, out=piece)
 
     run(work, rows.pieces)
     return y
@@ -108,7 +102,7 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
     dx = empty(x.shape, dtype)
     target = rows.matrix(dx)
     masked = dys if ys is None else rows.matrix(empty(x.shape, dtype)) if residual else target
-    sums = np.empty((len(rows.pieces), 2, rows.shape[1]), dtype)
+    sums = rows.empty_sums(2, dtype)
 
     def add_up(i):
         span = rows.pieces[i]
@@ -116,8 +110,8 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
         if ys is not None:
             positive = np.greater(ys[span], 0, out=scratch("positive", piece.shape, bool))
             np.multiply(dys[span], positive, out=piece)
-        np.matmul(np.ones(len(piece), dtype), piece, out=sums[i, 0])
-        np.einsum("ij,ij->j", xs[span], piece, out=sums[i, 1])
+        rows.add_up(piece, sums[i, 0])
+        rows.add_up(xs[span], sums[i, 1], piece)
 
     run(add_up, range(len(sums)))
     inverse = 1 / np.sqrt(variance + dtype.type(epsilon))

@@ -4,6 +4,7 @@ import numpy as np
 
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
+from minicnn.backend.cpu.rows import constants
 
 PIECE = 1 << 16  # numbers of a piece
 
@@ -12,8 +13,13 @@ def relu(x):
     """max(x, 0)"""
     y = empty(x.shape, x.dtype)
     source, target = x.reshape(-1), y.reshape(-1)
-    run(lambda part: np.maximum(source[part], 0, out=target[part]), spans(y.size, PIECE))
+    run(lambda part: rectify(source[part], target[part]), spans(y.size, PIECE))
     return y
+
+
+def rectify(x, out):
+    """max(x, 0) of a piece of a flat array into out."""
+    return np.maximum(x, constants(0, PIECE, x.dtype)[: len(x)], out=out)
 
 
 def relu_grad(dy, y):
@@ -37,7 +43,7 @@ def add(a, b, relu=False):
     def work(part):
         np.add(left[part], right[part], out=target[part])
         if relu:
-            np.maximum(target[part], 0, out=target[part])
+            rectify(target[part], target[part])
 
     run(work, spans(y.size, PIECE))
     return y
