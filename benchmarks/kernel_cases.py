@@ -121,7 +121,7 @@ def convolutions(torch: Any, side: int, c: int, f: int, k: int, stride: int, n: 
     )  # fmt: skip
     yield Case(
         "gradient of the input", shape, _name(m_input, k), "GFLOP/s", operations,
-        lambda: CPU.conv2d_input_grad(dy, w, x.shape, window, prepared=prepared),
+        lambda: CPU.conv2d_input_grad(dy, w, x.shape, window),
         lambda: REFERENCE.conv2d_input_grad(dy, w, x.shape, window),
         lambda: REFERENCE.conv2d_input_grad(*double(dy[:1], w), (1, *x.shape[1:]), window), theirs.get("input"),
         1,

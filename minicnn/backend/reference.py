@@ -112,7 +112,7 @@ class Backend:
             y = y + residual
         return self.relu(y) if relu else y
 
-    def conv2d_input_grad(self, dy, w, x_shape, window: Window, prepared=None):
+    def conv2d_input_grad(self, dy, w, x_shape, window: Window):
         """dx[n, i*sh + p*dh, j*sw + q*dw, c] += sum over f of dy[n,i,j,f] * w[p,q,c,f], for every tap (p, q).
 
         dy: (N, OH, OW, F)   w: (KH, KW, C/G, F)   dx: (N, H, W, C)
@@ -201,12 +201,12 @@ class Backend:
         z = self.conv2d(x, w, window, bias=bias, relu=relu, prepared=prepared)
         return self.max_pool(z, (2, 2), Window((2, 2))), z if keep else None
 
-    def conv2d_pool_grad(self, dy, y, kept, x, w, window: Window, relu=True, needs=(True,) * 3, prepared=None):
+    def conv2d_pool_grad(self, dy, y, kept, x, w, window: Window, relu=True, needs=(True,) * 3):
         """dx, dw, db of `conv2d_pool`, which gave y and `kept`; what is not needed may be None."""
         dz = self.max_pool_grad(dy, kept, y, (2, 2), Window((2, 2)))
         if relu:
             dz = self.relu_grad(dz, kept)
-        dx = self.conv2d_input_grad(dz, w, x.shape, window, prepared) if needs[0] else None
+        dx = self.conv2d_input_grad(dz, w, x.shape, window) if needs[0] else None
         dw = self.conv2d_weight_grad(x, dz, w.shape, window) if needs[1] else None
         return dx, dw, self.channel_sum(dz) if needs[2] else None
 

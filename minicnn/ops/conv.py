@@ -14,25 +14,22 @@ class Conv2D(Op):
     """
 
     def __init__(self, window: Window | None = None, prepared=None):
-        self.window, self.given = window or Window(), prepared
+        self.window, self.prepared = window or Window(), prepared
 
     def forward(self, x, w, b=None):
         self.remember(x, w)
         return self.backend.conv2d(x, w, self.window, bias=b, prepared=self.prepared)
 
     def remember(self, x, w):
-        """Keeps what the backward pass needs: x for dw; w and its transform for dx."""
+        """Keeps what the backward pass needs: x for dw, w for dx."""
         self.check(x, w)
         self.x_shape, self.w_shape = x.shape, w.shape
         self.x = x if self.needs[1] else None
         self.w = w if self.needs[0] else None
-        self.prepared = self.given
-        if self.needs[0] and self.given is None:
-            self.prepared = self.backend.prepare_kernel(w, self.window, x.shape)
 
     def backward(self, dy):
         backend, window = self.backend, self.window
-        dx = backend.conv2d_input_grad(dy, self.w, self.x_shape, window, self.prepared) if self.needs[0] else None
+        dx = backend.conv2d_input_grad(dy, self.w, self.x_shape, window) if self.needs[0] else None
         dw = backend.conv2d_weight_grad(self.x, dy, self.w_shape, window) if self.needs[1] else None
         db = backend.channel_sum(dy) if len(self.needs) > 2 and self.needs[2] else None
         return dx, dw, db

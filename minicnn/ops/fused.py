@@ -51,7 +51,7 @@ class Conv2DPool(Conv2D):
     def backward(self, dy):
         needs = *self.needs, *(False,) * (3 - len(self.needs))
         saved = self.y, self.kept, self.x, self.w
-        return self.backend.conv2d_pool_grad(dy, *saved, self.window, self.relu, needs, self.prepared)
+        return self.backend.conv2d_pool_grad(dy, *saved, self.window, self.relu, needs)
 
 
 class DenseReLU(MatMul):

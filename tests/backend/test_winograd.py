@@ -63,8 +63,6 @@ def test_epilogue_and_prepared_kernel(block_bytes, monkeypatch, rng, m):
     plain = CPU.conv2d(x, w, window)
     y = CPU.conv2d(x, w, window, bias=bias, scale=bias, shift=bias, residual=residual, relu=True, prepared=prepared)
     assert_close(y, REFERENCE.epilogue(plain, bias, bias, bias, residual, True), 1e-6)
-    dx = CPU.conv2d_input_grad(plain, w, x.shape, window)
-    assert (dx == CPU.conv2d_input_grad(plain, w, x.shape, window, prepared=prepared)).all()
     zeros = CPU.conv2d(x, np.zeros_like(w), window, prepared=prepared)
     assert (zeros == plain).all(), "what was prepared was not used"
 
@@ -85,9 +83,9 @@ def test_points(rng, m):
     assert_close(a @ ((g @ w) * (b @ x)), np.correlate(x, w), 1e-13)
     p = points(m)
     x, w = rng.normal(size=(m + 2, m + 2)), rng.normal(size=(3, 3))
-    turned = p.turned_output @ ((p.kernel @ w.ravel()) * (p.turned_input @ x.ravel()))
-    plain = p.output @ ((p.kernel @ w[::-1, ::-1].ravel()) * (p.input @ x.ravel()))
-    assert_close(turned, plain, 1e-5)
+    plain = p.output @ ((p.kernel @ w.ravel()) * (p.input @ x.ravel()))
+    expected = REFERENCE.conv2d(x[None, ..., None], w[..., None, None], Window())
+    assert_close(plain.reshape(m, m), expected[0, ..., 0], 1e-5)
 
 
 def test_choice(monkeypatch):

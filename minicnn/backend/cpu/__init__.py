@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn.backend.cpu import conv, grouped, narrow, norm, pieces, pool, pooled, winograd
 from minicnn.backend.cpu.choice import TILES, algorithm
+from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
@@ -30,23 +31,6 @@ def transformed(w, kind: str, groups: int, prepared: Prepared | None):
     if prepared is not None and prepared.algorithm == kind:
         return prepared.u
     return winograd.transform_kernel(w, TILES[kind], groups)
-
-
-def epilogue_on_tiles(bias, scale, shift, residual, relu):
-    """`Backend.epilogue` as finish(tile, images, rows), which changes a piece of y in place; None for nothing to do."""
-    steps = [(step, v) for step, v in ((np.add, bias), (np.multiply, scale), (np.add, shift)) if v is not None]
-    if not (steps or relu or residual is not None):
-        return None
-
-    def finish(tile, images, rows):
-        for step, value in steps:
-            step(tile, value, out=tile)
-        if residual is not None:
-            np.add(tile, residual[images, rows], out=tile)
-        if relu:
-            np.maximum(tile, 0, out=tile)
-
-    return finish
 
 
 class CpuBackend(Backend):
@@ -115,16 +99,16 @@ class CpuBackend(Backend):
         kernel = conv if window.groups == 1 else grouped
         return kernel.conv2d(x, w, window, finish)
 
-    def conv2d_input_grad(self, dy, w, x_shape, window, prepared=None):
+    def conv2d_input_grad(self, dy, w, x_shape, window):
         """As the reference, as a convolution of dy."""
         pads, size = window.explicit_pads(x_shape[1:3], w.shape[:2]), x_shape[1:3]
         turned = *w.shape[:2], w.shape[3] // window.groups, w.shape[2] * window.groups
-        kind = algorithm(dy.shape, turned, window, size, np.result_type(dy, w))
+        kind = algorithm(dy.shape, turned, window, size, np.result_type(dy, w), passes=1.0)
         if kind in TILES:
             (top, bottom), (left, right) = pads
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-            u = transformed(w, kind, window.groups, prepared)
-            return winograd.conv2d(dy, u, pads, size, TILES[kind], turned=True)
+            u = winograd.transform_kernel(conv.turned(w, window.groups), TILES[kind], window.groups)
+            return winograd.conv2d(dy, u, pads, size, TILES[kind])
         if kind == "winograd4x1":
             return narrow.input_grad(dy, w, pads, size)
         if grouped.is_depthwise(w.shape, window.groups):
@@ -154,10 +138,10 @@ class CpuBackend(Backend):
             return super().conv2d_pool(x, w, window, bias, relu, keep, prepared)
         return pooled.conv2d(x, w, window, bias, relu, keep)
 
-    def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3, prepared=None):
+    def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
         """As the reference; dx as a convolution of blocks of 2x2 pixels."""
         if not pooled.fits(x.shape, w.shape, window):
-            return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs, prepared)
+            return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs)
         dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
         if cells is None:
             return None, dw, db

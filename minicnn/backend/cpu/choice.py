@@ -5,13 +5,13 @@ GFLOP/s; only ratios matter). A number costs `move` to copy into a patch, less w
 reaches `rate`, which falls where it has few columns.
 
     direct    N*OH*OW * depth/k * (move(run) + 2*k*F / rate(k*F)),  depth = KH*run,  run = (KW + (k-1)*stride) * C
-    winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / (MIDDLE * rate(F)) + TILE)
-              + transform of w
-    rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + 10*r*F*GATHER + CALL),  K = (r+2)*C
+    winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / small(C, F) + TILE)
+              + reading of the transformed w + its transform
+    rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + 10*r*F*GATHER + CALL) + the same,  K = (r+2)*C
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
-k neighbours share a patch in a direct convolution. A transform of w serves the forward pass and the gradient of the
-input, so each pays for half of it; the gradient of the kernel, which is summed up as a transform, for one.
+k neighbours share a patch in a direct convolution. Each pass of a training step transforms w or sums up a
+transform; a prediction has it already, and so a forward pass, which may be either, pays for half of it.
 """
 
 from functools import lru_cache
@@ -19,15 +19,17 @@ from functools import lru_cache
 import numpy as np
 
 from minicnn.backend.cpu.blocks import Blocks, is_depthwise
-from minicnn.backend.cpu.products import DEEPEST, WIDEST
+from minicnn.backend.cpu.products import SHORTEST, SMALL
 from minicnn.backend.window import Window
 from minicnn.config import config
 
 MOVE = 0.4  # ns a number of a tile
 RATE = 125.0  # operations a ns of a large product
-MIDDLE = 0.85  # what the t*t products of Winograd's middle step reach of that
+MIDDLE = 0.85  # what the products of Winograd's middle step reach of that, unless they are small
 TILE = 350.0  # ns a tile: calls
 KERNEL = {2: 10.0, 4: 40.0}  # ns for each C*F to transform a kernel: t*t numbers are written
+ROWS = 20.0  # the same for `narrow.py`
+READ, MOST_TILES = 0.3, 128  # ns to read a number of a transformed kernel, once for so many tiles
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
 TILES = {"winograd2": 2, "winograd4": 4}
 SPREAD, GATHER, CALL = 0.42, 0.55, 30.0  # ns a number of a patch transformed and copied, of M and y, of a patch
@@ -63,7 +65,9 @@ def _quickest(x_shape, w_shape, window: Window, out, passes: float) -> str:
     costs["direct"] = x_shape[0] * out[0] * out[1] * direct_cost(blocks, window, out)
     if window.groups == 1:
         r = neighbours_of_rows(f)
-        costs["winograd4x1"] = x_shape[0] * -(-out[0] // 4) * -(-out[1] // r) * rows_cost(c, f, r)
+        count = x_shape[0] * -(-out[0] // 4) * -(-out[1] // r)
+        costs["winograd4x1"] = count * rows_cost(c, f, r) + passes * ROWS * r * c * f
+        costs["winograd4x1"] += reading(6, (r + 2) * c, r * f, count)
     return min(costs, key=lambda name: costs[name])
 
 
@@ -99,8 +103,9 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     t2, count = (m + 2) ** 2, n * -(-out[0] // m) * -(-out[1] // m)
     c, f = blocks.shape[2:]
     transforms = t2 * (c + f) * MOVE + 2 * t2 * (t2 * c + m * m * f) / RATE
-    middle = 2 * t2 * c * f / (MIDDLE * rate(f))
-    return count * (blocks.count * (transforms + middle) + TILE) + passes * blocks.count * KERNEL[m] * c * f
+    middle = 2 * t2 * c * f / small_rate(c, f)
+    kernel = reading(t2, c, f, count) + passes * KERNEL[m] * c * f
+    return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
 
 
 def neighbours_of_rows(f: int) -> int:
@@ -112,6 +117,13 @@ def rows_cost(c: int, f: int, r: int) -> float:
     """Nanoseconds of a tile of 4 x r cells of y in `narrow.py`."""
     depth, columns = (r + 2) * c, r * f
     return 6 * depth * SPREAD + 12 * depth * columns / small_rate(depth, columns) + 10 * columns * GATHER + CALL
+
+
+def reading(products: int, depth: int, columns: int, tiles: int) -> float:
+    """Nanoseconds to read a transformed kernel, once for each block of tiles, where OpenBLAS repacks it."""
+    if depth * columns * SHORTEST <= SMALL:
+        return 0.0
+    return -(-tiles // MOST_TILES) * products * depth * columns * READ
 
 
 @lru_cache(maxsize=4096)
@@ -128,8 +140,8 @@ def pooled_neighbours(w_shape, width: int) -> int:
 
 def small_rate(depth: int, columns: int) -> float:
     """Operations a nanosecond of a stack of products of such matrices, small where `products.py` can cut them."""
-    small = depth <= DEEPEST and columns <= WIDEST
-    return 1.25 * RATE * columns / (columns + 8) if small else rate(columns)
+    small = depth * columns * SHORTEST <= SMALL
+    return 1.4 * RATE * columns / (columns + 8) * depth / (depth + 20) if small else MIDDLE * rate(columns)
 
 
 def rate(columns: int) -> float:

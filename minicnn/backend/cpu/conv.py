@@ -13,9 +13,11 @@ import numpy as np
 from minicnn.backend.cpu.choice import neighbours
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
+from minicnn.backend.cpu.products import product
 from minicnn.backend.window import Window
 
 TILE_BYTES = 1 << 20  # the patches of a band
+STREAMED = 128  # channels, beyond which small products wait for numbers that are not in the cache yet
 FEWEST = 512  # rows of a product, so that the kernel, repacked for each, is used often enough
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 LARGE_KERNEL = 1 << 17  # cells, beyond which each worker sums up its own cells over all pixels instead
@@ -62,15 +64,16 @@ def correlate(x, w, strides, dilation, y, finish=None):
     patches = Patches(x, w.shape, strides, dilation, (oh, ow))
     kernel = widened(w, patches.together, strides[1])
     direct = y.flags.c_contiguous
+    multiply = np.matmul if patches.x is not None and len(kernel) > STREAMED else product
 
     def work(tile):
         images, rows = tile
         matrix, target = patches.matrix(images, rows), y[images, rows]
         shape = len(matrix), kernel.shape[1]
-        product = target.reshape(shape) if direct else scratch("tile", shape, y.dtype)
-        np.matmul(matrix, kernel, out=product)
+        found = target.reshape(shape) if direct else scratch("tile", shape, y.dtype)
+        multiply(matrix, kernel, found)
         if not direct:
-            np.copyto(target, product.reshape(target.shape))
+            np.copyto(target, found.reshape(target.shape))
         if finish is not None:
             finish(target, images, rows)
 
@@ -150,13 +153,19 @@ def input_grad(dy, w, x_shape, window: Window):
             if not part.size:  # a stride beyond the kernel: nothing reads these cells
                 phase[...] = 0
                 continue
-            turned = part[::-1, ::-1].transpose(0, 1, 3, 2)  # KH', KW', F, C
             around = [
                 (k - 1, max(out - size, 0))
                 for k, out, size in zip(part.shape[:2], phase.shape[1:3], dy.shape[1:3], strict=True)
             ]
-            correlate(padded(dy, tuple(around)), turned, (1, 1), (1, 1), phase)
+            correlate(padded(dy, tuple(around)), turned(part), (1, 1), (1, 1), phase)
     return dx[:, top : top + h, left : left + wide]
+
+
+def turned(w, groups: int = 1):
+    """The kernel by which dy is convolved to dx, turned by 180 degrees: (KH, KW, C/G, F) -> (KH, KW, F/G, C)"""
+    kh, kw, c, f = w.shape
+    parts = w[::-1, ::-1].reshape(kh, kw, c, groups, f // groups)
+    return parts.transpose(0, 1, 4, 3, 2).reshape(kh, kw, f // groups, groups * c)
 
 
 def weight_grad(x, dy, w_shape, window: Window):
@@ -210,8 +219,8 @@ def _by_cells(x, dy, w_shape, window: Window):
             if len(pixels) == 1:
                 np.matmul(matrix.reshape(len(upstream), -1).T, upstream, out=target)
             else:
-                product = scratch("part", target.shape, dw.dtype)
-                np.add(target, np.matmul(matrix.reshape(len(upstream), -1).T, upstream, out=product), out=target)
+                summand = scratch("part", target.shape, dw.dtype)
+                np.add(target, np.matmul(matrix.reshape(len(upstream), -1).T, upstream, out=summand), out=target)
 
     run(work, [(tap, part) for tap in taps for part in parts])
     return dw

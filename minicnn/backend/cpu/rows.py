@@ -23,11 +23,8 @@ class Rows:
     def __init__(self, x):
         self.channels = x.shape[-1]
         self.pixels = x.size // self.channels
-        self.joined = self.summed = 1
-        while self.joined * self.channels < WIDE and self.pixels % (2 * self.joined) == 0:
-            self.joined *= 2
-            if self.joined * self.channels <= SUMMED:
-                self.summed = self.joined
+        self.joined = joined_pixels(self.pixels, self.channels)
+        self.summed = joined_pixels(self.pixels, self.channels, SUMMED)
         self.shape = self.pixels // self.joined, self.joined * self.channels
         self.pieces = spans(self.shape[0], PIECE // self.shape[1])
 
@@ -37,9 +34,7 @@ class Rows:
 
     def tiled(self, vector):
         """A number for each channel, repeated along a joined row."""
-        wide = empty((self.joined, self.channels), vector.dtype)
-        wide[...] = vector
-        return wide.reshape(-1)
+        return tiled(vector, self.joined)
 
     def empty_sums(self, kinds: int, dtype):
         """Room for so many kinds of sums of each piece, in short rows: (pieces, kinds, summed * C)"""
@@ -56,6 +51,22 @@ class Rows:
     def fold(self, sums):
         """Short rows as sums of the channels, in float64: (..., summed * C) -> (..., C)"""
         return sums.reshape(*sums.shape[:-1], self.summed, self.channels).sum(axis=-2, dtype=np.float64)
+
+
+@lru_cache(maxsize=1024)
+def joined_pixels(pixels: int, channels: int, most: int | None = None) -> int:
+    """How many pixels make a row of up to `most` numbers (WIDE): a power of 2 that divides their number."""
+    most, joined = WIDE if most is None else most, 1
+    while 2 * joined * channels <= most and pixels % (2 * joined) == 0:
+        joined *= 2
+    return joined
+
+
+def tiled(vector, count: int):
+    """A vector so many times, one after the other."""
+    wide = empty((count, len(vector)), vector.dtype)
+    wide[...] = vector
+    return wide.reshape(-1)
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ import numpy as np
 from minicnn.backend.cpu.blocks import Blocks
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
+from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.winograd_points import points
 
 BLOCK_BYTES = 1 << 20  # tiles and their transforms that are worked on at a time
@@ -38,16 +39,12 @@ def transform_kernel(w, m: int, groups: int = 1):
     return np.ascontiguousarray(u)
 
 
-def conv2d(x, u, pads, out, m: int, finish=None, turned: bool = False):
+def conv2d(x, u, pads, out, m: int, finish=None):
     """y of `Backend.conv2d`; finish(tile, images, rows) works on the rows of y that are done, while they are warm.
 
     x: (N, H, W, C)   u: (t*t, B, C/B, F/B)   pads: ((top, bottom), (left, right))   out: (OH, OW)   -> (N, OH, OW, F)
-    turned: u belongs to the kernel turned by 180 degrees, (t*t, B, F/B, C/B): y is the gradient of that one's input.
     """
     p = points(m)
-    before, after = (p.turned_input, p.turned_output) if turned else (p.input, p.output)
-    if turned:
-        u = u.transpose(0, 1, 3, 2)
     b, c, f = u.shape[1], u.shape[1] * u.shape[2], u.shape[1] * u.shape[3]
     dtype, wide = u.dtype, -(-out[1] // m)
     y = empty((x.shape[0], *out, f), dtype)
@@ -59,10 +56,10 @@ def conv2d(x, u, pads, out, m: int, finish=None, turned: bool = False):
         count = len(target) * (rows.stop - rows.start) * wide
         v = scratch("transformed", (p.t * p.t, count, c), dtype)
         band = cut_out(x[images], rows, wide, m, 2, (pads[0][0], pads[1][0]), dtype)
-        np.matmul(before, tiles(band, m, p.t), out=v.transpose(1, 0, 2))
+        np.matmul(p.input, tiles(band, m, p.t), out=v.transpose(1, 0, 2))
         products = scratch("tiles", (count, p.t * p.t, f), dtype)
-        np.matmul(by_block(v, b), u, out=by_block(products.transpose(1, 0, 2), b))
-        put(np.matmul(after, products, out=scratch("transformed", (count, m * m, f), dtype)), target, wide, m)
+        product(by_block(v, b), u, by_block(products.transpose(1, 0, 2), b))
+        put(np.matmul(p.output, products, out=scratch("transformed", (count, m * m, f), dtype)), target, wide, m)
         if finish is not None:
             finish(target, images, span)
 
@@ -102,9 +99,9 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
         def multiply(k, v=v, upstream=upstream, first=group[0][0] == pieces[0]):
             inputs, outputs = by_block(v[k : k + 1], blocks.count)[0], by_block(upstream[k : k + 1], blocks.count)[0]
             if first:
-                np.matmul(inputs.transpose(0, 2, 1), outputs, out=sums[k])
+                sum_of_products(inputs, outputs, sums[k])
                 return
-            part = np.matmul(inputs.transpose(0, 2, 1), outputs, out=scratch("tiles", sums.shape[1:], dtype))
+            part = sum_of_products(inputs, outputs, scratch("tiles", sums.shape[1:], dtype))
             np.add(sums[k], part, out=sums[k])
 
         run(transform, group)

@@ -2,8 +2,7 @@
 
 F(m, 3) takes t = m + 2 points, infinity among them. Those near to 1 in size round best: for m = 4 the usual 0, +-1, +-2
 give 4.6 times the error of 0, +-2/3, +-3/2 (largest error 6.7e-6 and 1.5e-6 of the largest y, unit-variance data of 64
-channels; sixteen sets tried; cf. Barabasz et al. 2018, arXiv:1803.10986). Both sets here hold 1/a with each a, so that
-the kernel turned by 180 degrees has the same transform in another order: no second one for the gradient.
+channels; sixteen sets tried; cf. Barabasz et al. 2018, arXiv:1803.10986).
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ class Points:
     """F(m x m, 3 x 3), t = m + 2: what each transform multiplies by, in float32.
 
     input: (t*t, t*t)   kernel: (t*t, 9)   output: (m*m, t*t), and for the gradients
-    turned_input, turned_output: those to be used with U of the kernel turned by 180 degrees
     upstream: (t*t, m*m) of dy   kernel_gradient: (9, t*t) back to dw
     """
 
@@ -32,8 +30,6 @@ class Points:
     input: np.ndarray
     kernel: np.ndarray
     output: np.ndarray
-    turned_input: np.ndarray
-    turned_output: np.ndarray
     upstream: np.ndarray
     kernel_gradient: np.ndarray
 
@@ -42,8 +38,7 @@ class Points:
 def points(m: int) -> Points:
     """The matrices of F(m x m, 3 x 3), for m = 2 and 4."""
     a, g, b = cook_toom(POINTS[m], m)
-    order, scale = _turned(POINTS[m], g)
-    kron = (_square(matrix) for matrix in (b, g, a, b[order], a[:, order] * scale, a.T, g.T))
+    kron = (_square(matrix) for matrix in (b, g, a, a.T, g.T))
     return Points(m, m + 2, *kron)
 
 
@@ -85,22 +80,6 @@ def _product(roots) -> list:
         shifted, scaled = [Fraction(0), *coefficients], [*(root * c for c in coefficients), Fraction(0)]
         coefficients = [x - y for x, y in zip(shifted, scaled, strict=True)]
     return coefficients
-
-
-def _turned(finite, g):
-    """The kernel w[::-1] has at point a the value a^2 w(1/a): its transform is G w in another order, scaled.
-
-    -> order, scale, for the side where U stays as it is: B^T and A^T take their rows and columns in `order`, and those
-    of A^T are scaled.
-    """
-    matches = [int(np.argmax([_parallel(row[::-1], other) for other in g])) for row in g]
-    order = np.argsort(matches)
-    factors = [(row[::-1] @ g[k]) / (g[k] @ g[k]) for row, k in zip(g, matches, strict=True)]
-    return order, np.array(factors)[order]
-
-
-def _parallel(u, v) -> float:
-    return abs(u @ v) / np.sqrt((u @ u) * (v @ v))
 
 
 def _square(matrix) -> np.ndarray:
