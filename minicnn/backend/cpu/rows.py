@@ -23,7 +23,7 @@ class Rows:
     def __init__(self, x):
         self.channels = x.shape[-1]
         self.pixels = x.size // self.channels
-        self.joined = joined_pixels(self.pixels, self.channels)
+        self.joined = joined_pixels(self.pixels, self.channels, WIDE)
         self.summed = joined_pixels(self.pixels, self.channels, SUMMED)
         self.shape = self.pixels // self.joined, self.joined * self.channels
         self.pieces = spans(self.shape[0], PIECE // self.shape[1])
@@ -54,9 +54,9 @@ class Rows:
 
 
 @lru_cache(maxsize=1024)
-def joined_pixels(pixels: int, channels: int, most: int | None = None) -> int:
-    """How many pixels make a row of up to `most` numbers (WIDE): a power of 2 that divides their number."""
-    most, joined = WIDE if most is None else most, 1
+def joined_pixels(pixels: int, channels: int, most: int) -> int:
+    """How many pixels make a row of up to `most` numbers: a power of 2 that divides their number."""
+    joined = 1
     while 2 * joined * channels <= most and pixels % (2 * joined) == 0:
         joined *= 2
     return joined
