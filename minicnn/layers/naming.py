@@ -2,6 +2,8 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from minicnn.config import config
 
@@ -25,3 +27,13 @@ def clear_session() -> None:
     """Starts the automatic names, and the order of initial weights, from the beginning."""
     _names.used.clear()
     config.draws = 0
+
+
+@contextmanager
+def names_kept() -> Iterator[None]:
+    """Behind the block automatic names go on where they stood before it: what was built inside does not count."""
+    before = _names.used.copy()
+    try:
+        yield
+    finally:
+        _names.used = before

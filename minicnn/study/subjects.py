@@ -4,6 +4,7 @@ from typing import Any
 
 from minicnn import data, zoo
 from minicnn.layers.initializers import placeholders
+from minicnn.layers.naming import names_kept
 from minicnn.study.digits import Split, seeded, split
 
 SIZES = (32, 48, 65, 75, 96, 107, 128, 160, 224, 299)  # tried one after another, in pixels
@@ -35,7 +36,7 @@ def smallest_shape(
         if size < max(height, width):
             continue
         try:
-            with placeholders():
+            with placeholders(), names_kept():
                 zoo.build(name, variant, (size, size, channels), **options)
         except ValueError:
             if size == sizes[-1]:
