@@ -198,17 +198,28 @@ class Compiled:
         logs = {"loss": self._total.result()}
         if sum(loss is not None for loss in self.losses) > 1:
             logs |= {p.name: p.result() for p, loss in zip(self._parts, self.losses, strict=True) if loss is not None}
-        several = len(self.output_names) > 1
-        found: dict[str, float] = {}
+        found = {name: metric.result() for name, metric in self._named().items()}
+        return logs | (dict(sorted(found.items())) if len(self.output_names) > 1 else found)
+
+    def direction(self, name: str) -> str | None:
+        """Whether the number of this name in the logs is better "up" or "down"; None where nobody knows."""
+        if name == "loss" or name in [part.name for part in self._parts]:
+            return "down"
+        metric = self._named().get(name)
+        return None if metric is None else metric.direction
+
+    def _named(self) -> dict[str, Metric]:
+        """The metrics by their names in the logs."""
+        found: dict[str, Metric] = {}
         for kind, outputs in (self._metrics or {}).items():
             for output, some in zip(self.output_names, outputs, strict=True):
-                front = f"{output}_" if several else ""
+                front = f"{output}_" if len(self.output_names) > 1 else ""
                 for metric in some:
                     name = f"{front}{metric.name}"
                     if name in found and kind == "weighted":
                         name = f"{front}weighted_{metric.name}"
-                    found[_free(name, found)] = metric.result()
-        return logs | (dict(sorted(found.items())) if several else found)
+                    found[_free(name, found)] = metric
+        return found
 
 
 def _free(name: str, taken: Iterable[str]) -> str:

@@ -210,7 +210,8 @@ def _callbacks(
     epochs: int = 1,
     history: Callback | None = None,
 ) -> CallbackList:
-    """The history, the user's callbacks, and a Progress unless it is among them or nobody looks."""
+    """The user's callbacks, a Progress unless it is among them or nobody looks, and the history, which sees what the
+    others add to the logs."""
     given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or [])
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
@@ -218,4 +219,4 @@ def _callbacks(
         given.append(Progress(bar=verbose != 2))
     params: dict[str, Any] = {"verbose": verbose, "epochs": epochs}
     params |= {"steps": data.steps, "batch_size": data.batch_size, "samples": data.samples}
-    return CallbackList([history, *given] if history else given, model, params)
+    return CallbackList([*given, history] if history else given, model, params)

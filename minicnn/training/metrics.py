@@ -22,7 +22,10 @@ class Metric:
     """Base class. A subclass writes `update_state`, `result` and `reset_state`.
 
     Only as one of the `weighted_metrics` it is also given sample_weight=, (N,), where there are weights.
+    direction: "up" or "down", whether larger or smaller is better, for callbacks that watch it.
     """
+
+    direction: str | None = None
 
     def __init__(self, name: str):
         self.name = name
@@ -119,6 +122,8 @@ class MeanMetric(Metric):
 class LossMetric(MeanMetric):
     """The mean over the samples of a loss."""
 
+    direction = "down"
+
     def __init__(self, loss: losses.Loss):
         super().__init__(loss.name, loss.per_sample)
 
@@ -165,6 +170,8 @@ def _fit(y_true, shape):
 class SparseCategoricalAccuracy(MeanMetric):
     """How often the largest score is that of the class, for class numbers."""
 
+    direction = "up"
+
     def __init__(self, name: str = "sparse_categorical_accuracy"):
         super().__init__(name, sparse_categorical_accuracy)
 
@@ -172,12 +179,16 @@ class SparseCategoricalAccuracy(MeanMetric):
 class CategoricalAccuracy(MeanMetric):
     """How often the largest score is that of the class, for one-hot labels."""
 
+    direction = "up"
+
     def __init__(self, name: str = "categorical_accuracy"):
         super().__init__(name, categorical_accuracy)
 
 
 class BinaryAccuracy(MeanMetric):
     """How often the prediction is on the label's side of `threshold`."""
+
+    direction = "up"
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5):
         super().__init__(name, lambda y_true, y_pred: binary_accuracy(y_true, y_pred, threshold))
@@ -187,6 +198,8 @@ class BinaryAccuracy(MeanMetric):
 class SparseTopKCategoricalAccuracy(MeanMetric):
     """How often the class is among the k largest scores, for class numbers."""
 
+    direction = "up"
+
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy"):
         super().__init__(name, lambda y_true, y_pred: sparse_top_k_categorical_accuracy(y_true, y_pred, k))
         self.k = k
@@ -194,6 +207,8 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
 
 class TopKCategoricalAccuracy(MeanMetric):
     """How often the class is among the k largest scores, for one-hot labels."""
+
+    direction = "up"
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy"):
         super().__init__(name, lambda y_true, y_pred: top_k_categorical_accuracy(y_true, y_pred, k))

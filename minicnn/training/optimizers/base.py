@@ -64,6 +64,7 @@ class Optimizer:
         self.ema_overwrite_frequency = whole("ema_overwrite_frequency", ema_overwrite_frequency, low=1)
         self.loss_scale_factor = optional("loss_scale_factor", loss_scale_factor)
         self.gradient_accumulation_steps = whole("gradient_accumulation_steps", gradient_accumulation_steps, low=2)
+        self.swapped = False  # whether the averages stand in the weights, and the weights in the slots
         self.steps = 0  # how often gradients came, whether or not they made an update
         self.weights: list[Any] = []
         self._state: dict[int, dict[str, Array]] = {}  # by id of the weight; `weights` keeps those alive
@@ -210,8 +211,14 @@ class Optimizer:
     def finalize_variable_values(self, var_list: Iterable[Any]) -> None:
         """Gives the weights their moving averages for good (use_ema); `fit` does so at its end. Keras's name."""
         for weight in var_list if self.use_ema else ():
-            if id(weight) in self._state:
-                weight.assign(self.state_of(weight)["average"])
+            if id(weight) not in self._state:
+                continue
+            average = self.state_of(weight)["average"]
+            if self.swapped:
+                average[...] = weight.data
+            else:
+                weight.assign(average)
+        self.swapped = False
 
     def swap_averages(self) -> None:
         """Exchanges the weights and their moving averages. Raises ValueError where none are kept."""
@@ -222,6 +229,7 @@ class Optimizer:
             before = weight.data.copy()
             weight.assign(average)
             average[...] = before
+        self.swapped = not self.swapped
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
