@@ -100,13 +100,13 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def networks(settings: Settings, deep: int, shallow: int) -> dict[str, Trained]:
+def networks(settings: Settings) -> dict[str, Trained]:
     """Every network that a claim needs, trained from one seed, or from the cache."""
-    (shape, classes), n = form(settings), blocks_per_stage(deep)
+    (shape, classes), n = form(settings), blocks_per_stage(DEEP)
     made: dict[str, Callable[[], Any]] = {
-        "residual": partial(twin, "resnet", deep, shape, classes),
-        "plain": partial(twin, "plain", deep, shape, classes),
-        "shallow plain": partial(twin, "plain", shallow, shape, classes),
+        "residual": partial(twin, "resnet", DEEP, shape, classes),
+        "plain": partial(twin, "plain", DEEP, shape, classes),
+        "shallow plain": partial(twin, "plain", SHALLOW, shape, classes),
         "bn after add": partial(variants.build, n, "bn_after_add", "identity", shape, classes),
         "scale 1": partial(scale.build, n, 1.0, False, shape, classes),
         "scale 0.3": partial(scale.build, n, 0.3, False, shape, classes),
@@ -115,17 +115,15 @@ def networks(settings: Settings, deep: int, shallow: int) -> dict[str, Trained]:
     return train_family([Member(label, build().name, build) for label, build in made.items()], settings)
 
 
-def measure(settings: Settings, deep: int | None = None, shallow: int | None = None) -> dict[str, float]:
-    """The figures of one seed, by the claims' keys."""
-    deep, shallow = deep or DEEP, shallow or SHALLOW
-    kept = networks(settings, deep, shallow)
+def measure(kept: dict[str, Trained], settings: Settings) -> dict[str, float]:
+    """The figures of one seed, by the claims' keys. kept: what `networks` trained from it."""
     images = split(settings.dataset)
     error = {name: 100 * (1 - one.test_accuracy) for name, one in kept.items()}
     settings.say("deleting blocks")
     cost = deletions(kept["residual"].model, images.x_test, images.y_test)
     plain, without = delete_each(kept["shallow plain"].model, images.x_test, images.y_test)
     with seeded(settings.seed):
-        fresh = twin("resnet", deep, *form(settings))
+        fresh = twin("resnet", DEEP, *form(settings))
     settings.say("gradients of the residual network, by block and by path")
     x, y = images.x_train[:IMAGES], images.y_train[:IMAGES]
     start, end = (record(model, x, y, loss=LOSS, precise=True) for model in (fresh, kept["residual"].model))
@@ -164,21 +162,25 @@ def run(settings: Settings) -> Result:
         if value is not None:
             raise ValueError(f"the claims are about networks of their own: {what} {value} has no meaning here")
     seeds = [settings.seed + i for i in range(FULL_SEEDS if settings.full else SEEDS)]
-    found = {}
+    found, kept = {}, {}
     for seed in seeds:
         settings.say(f"seed {seed}")
-        found[seed] = measure(replace(settings, seed=seed))
+        here = replace(settings, seed=seed)
+        kept[seed] = networks(here)
+        found[seed] = measure(kept[seed], here)
     values = {claim.key: [found[seed][claim.key] for seed in seeds] for claim in CLAIMS}
     held = {claim.key: claim.holds(values[claim.key]) for claim in CLAIMS}
+    labels = kept[seeds[0]]
+    trained = {labels[label].model.name: trainings([kept[seed][label] for seed in seeds]) for label in labels}
     figures = {
-        "seeds": seeds, "values": values, "holds": held,
+        "seeds": seeds, "values": values, "holds": held, "networks": trained,
         "bounds": {claim.key: claim.bound for claim in CLAIMS},
         "sources": {claim.key: claim.source for claim in CLAIMS},
     }  # fmt: skip
     return Result(
         "claims", "Published effects, measured on the digits", f"{settings.dataset}, seeds {seeds[0]} to {seeds[-1]}",
-        figures, [table(values)], [picture(values)], METHOD, "; ".join(dict.fromkeys(c.source for c in CLAIMS)),
-        EXPECTED, verdict(held),
+        figures, [table(values), networks_table(trained)], [picture(values)], METHOD,
+        "; ".join(dict.fromkeys(claim.source for claim in CLAIMS)), EXPECTED, verdict(held),
     )  # fmt: skip
 
 
@@ -190,6 +192,26 @@ def table(values: dict[str, list[float]]) -> Table:
         for c in CLAIMS
     ]
     return Table(f"Each claim with {len(next(iter(values.values())))} seeds", columns, rows)
+
+
+def trainings(kept: Sequence[Trained]) -> dict[str, list[float]]:
+    """The figures of one network, seed by seed. seconds: of CPU."""
+    return {
+        "train loss": [one.train_loss for one in kept],
+        "test accuracy": [one.test_accuracy for one in kept],
+        "seconds": [one.seconds for one in kept],
+    }
+
+
+def networks_table(found: dict[str, dict[str, list[float]]]) -> Table:
+    """A row for each network."""
+    rows = [
+        [name, *(f(100 * a for a in one["test accuracy"]) for f in (mean, min, max)), mean(one["seconds"])]
+        for name, one in found.items()
+    ]
+    return Table(
+        "The networks: test accuracy in %, and CPU time", ["network", "mean", "least", "most", "seconds"], rows
+    )
 
 
 def verdict(held: dict[str, bool]) -> str:
