@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
         model = building.build(settings, part.classes)
         prepare = building.preprocessing(settings, model.input_shape[1:], parts)
         loader = building.batches(settings, parts, prepare)
-        building.compile_model(model, settings, len(loader), part.classes)
+        building.compile_model(model, settings, len(loader))
         model.fit(loader, epochs=settings.epochs, verbose=0)
         found = model.predict(prepare(part.x_test, part.top), verbose=0).argmax(-1)
         wrong.append(int((found != part.y_test).sum()))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import data, zoo
-from minicnn.backend import to_numpy
 from minicnn.commands import UsageError
 from minicnn.commands.preprocessing import Preprocessing
 from minicnn.config import generator
@@ -21,8 +20,7 @@ from minicnn.data.views import RandomResizedCrop, ResizeCrop
 from minicnn.model import Model
 from minicnn.names import unknown
 from minicnn.training import optimizers, schedules
-from minicnn.training.labels import class_labels
-from minicnn.training.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from minicnn.training.losses import SparseCategoricalCrossentropy
 
 # The data ------------------------------------------------------------------------------------------------------------
 
@@ -186,10 +184,10 @@ def without_heads(model: Model) -> Model:
 
 
 class Feed:
-    """Batches for a model with several outputs, each of which learns the same labels; keeps the last batch at hand."""
+    """A loader's batches, of which the last one stays at hand."""
 
-    def __init__(self, loader: Loader, outputs: int):
-        self.loader, self.outputs = loader, outputs
+    def __init__(self, loader: Loader):
+        self.loader = loader
         self.batch_size, self.samples = loader.batch_size, loader.samples
         self.last: Any = None
 
@@ -200,23 +198,22 @@ class Feed:
         """As the loader's."""
         self.loader.resume(epoch, step)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, Any]]:
-        for x, y in self.loader:
-            labels = y if self.outputs == 1 else [y] * self.outputs
-            self.last = (x, labels)
-            yield x, labels
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for batch in self.loader:
+            self.last = batch
+            yield batch
 
 
 # How it learns -------------------------------------------------------------------------------------------------------
 
 
-def compile_model(model: Model, settings: SimpleNamespace, steps: int, classes: int) -> None:
+def compile_model(model: Model, settings: SimpleNamespace, steps: int) -> None:
     """Gives the model its optimizer, scheduled over epochs of `steps`, its loss and its metrics."""
     heads = len(model.outputs) - 1
     names = model.output_names
     model.compile(
         optimizer(settings, steps),
-        loss=loss(settings.label_smoothing, classes),
+        loss=loss(settings),
         metrics={names[0]: ["accuracy"]} if heads else ["accuracy"],
         loss_weights=[1.0] + [settings.aux_weight] * heads if heads else None,
     )
@@ -224,26 +221,9 @@ def compile_model(model: Model, settings: SimpleNamespace, steps: int, classes: 
         model.optimizer.exclude_from_weight_decay(var_list=[w for w in model.trainable_weights if len(w.shape) < 2])
 
 
-def loss(smoothing: float | None, classes: int) -> Any:
+def loss(settings: SimpleNamespace) -> Any:
     """Cross-entropy with class numbers, smoothed if asked for."""
-    if not smoothing:
-        return SparseCategoricalCrossentropy()
-    return SmoothedCrossentropy(smoothing, classes)
-
-
-class SmoothedCrossentropy(CategoricalCrossentropy):
-    """Cross-entropy with class numbers of which a share of `smoothing` goes to all classes alike.
-
-    Szegedy et al. 2015, arXiv:1512.00567, section 7.
-    """
-
-    def __init__(self, smoothing: float, classes: int):
-        super().__init__(label_smoothing=smoothing, name="smoothed_crossentropy")
-        self.classes = classes
-
-    def labels(self, y_true, y_pred):
-        numbers = to_numpy(class_labels(y_true, y_pred)).reshape(-1)
-        return super().labels(np.eye(self.classes, dtype=np.float32)[numbers], y_pred)
+    return SparseCategoricalCrossentropy(label_smoothing=settings.label_smoothing or 0.0)
 
 
 def optimizer(settings: SimpleNamespace, steps: int) -> Any:

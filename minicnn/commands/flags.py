@@ -68,7 +68,7 @@ def of_training(group) -> None:
     add("--recalibrate-bn", action=YES_NO, help="estimate moving statistics anew at the end")
     add("--seed", metavar="N", type=at_least(0), help="of weights, order and augmentation (default: 0)")
     add("--limit-batches", metavar="N", type=at_least(1), help="steps an epoch, for a quick try")
-    add("--debug-nan", action=YES_NO, help="run every step layer by layer, and find the first NaN")
+    add("--debug-nan", action=YES_NO, help="keep the weights before each step, to find the first NaN")
 
 
 def of_machine(group) -> None:

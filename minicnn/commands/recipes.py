@@ -6,6 +6,7 @@ comment says what stands in its place.
 """
 
 import textwrap
+from types import SimpleNamespace
 from typing import Any
 
 from minicnn import zoo
@@ -22,7 +23,9 @@ CHOSEN: dict[tuple[str, str], Recipe] = {
     # of the last three epochs): 25 without shifts, 27 with a weight decay of 0.1 besides, 14 with shifts of 2 cells, 13
     # with 3; 22 with shifts of 2 and a constant rate.
     ("lenet5", "digits"): {"epochs": 15, "lr": 2e-3, "augment": "shift:2"},
-    ("lenet5", "mnist"): {"epochs": 5, "batch_size": 64, "lr": 2e-3, "augment": "shift:2"},
+    # Right of 6,000 images held out of the 60,000 (--val-split 0.1, seed 0) after 5 epochs: 99.22 %; with shifts of 2
+    # cells 99.18 %, of these at half the rate 98.92 %.
+    ("lenet5", "mnist"): {"epochs": 5, "batch_size": 64, "lr": 2e-3, "augment": "shift:1"},
     ("lenet5", "fashion_mnist"): {"epochs": 10, "batch_size": 64, "lr": 2e-3, "augment": "flip"},
 }
 
@@ -134,6 +137,20 @@ def paper(model: str) -> tuple[str, Recipe]:
 def source(model: str, which: str) -> str:
     """Where a recipe comes from, in a few words."""
     return paper(model)[0] if which == "paper" else "for a quick run"
+
+
+SHOWN = (
+    "epochs", "batch_size", "opt", "lr", "momentum", "weight_decay", "sched", "decay_epochs", "decay_milestones",
+    "decay_rate", "warmup_epochs", "ema", "clip_grad", "label_smoothing", "aux_weight", "augment", "preprocessing",
+)  # fmt: skip
+
+
+def in_words(settings: SimpleNamespace) -> list[str]:
+    """The recipe as flags would have it, and where it comes from, in lines of 80."""
+    given = {name.replace("_", "-"): getattr(settings, name) for name in SHOWN}
+    said = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+    text = f"Recipe: {settings.recipe} ({source(settings.model, settings.recipe)}): {said}"
+    return textwrap.wrap(text, 79, initial_indent=" ", subsequent_indent="   ", break_on_hyphens=False)
 
 
 def words_of_recipes() -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from minicnn import zoo
 from minicnn.commands import UsageError, guarded
-from minicnn.commands.arguments import Parser
+from minicnn.commands.arguments import Parser, complete
+from minicnn.commands.recipes import in_words
 from minicnn.layers.initializers import placeholders
 from minicnn.model.receptive_field import receptive_fields
 from minicnn.model.summary import fold
@@ -35,8 +36,20 @@ def show(argv: Sequence[str]) -> None:
         model = zoo.build(entry.name, arguments.variant, (height, width, channels), arguments.num_classes)
     model.summary()
     print(f" Paper: {entry.paper}")
+    print("\n".join(recipes(entry.name)))
     if arguments.receptive_field:
         print_fields(model)
+
+
+def recipes(name: str) -> list[str]:
+    """How minicnn train trains it, in lines of 80: in small, and as its paper did, where there is one."""
+    lines = []
+    for which in ("small", "paper"):
+        try:
+            lines += in_words(complete({"model": name, "recipe": which, "dataset": "digits"}))
+        except UsageError:
+            lines.append(f" Recipe: {which}: there is none")
+    return lines
 
 
 def parser() -> Parser:

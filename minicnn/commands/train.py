@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,16 +12,20 @@ import numpy as np
 
 import minicnn
 from minicnn import backend, config, data
+from minicnn.backend import to_numpy
 from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
 from minicnn.commands.arguments import changed, complete, from_file, parse, to_table
+from minicnn.commands.blame import first_not_finite
 from minicnn.commands.plot import draw_curves
 from minicnn.commands.preprocessing import Preprocessing, loads
-from minicnn.commands.recipes import source
+from minicnn.commands.recipes import in_words
 from minicnn.commands.runs import make_folder, write_text
 from minicnn.commands.watching import Rows, Saver, remembered_signals
 from minicnn.model import saving
 from minicnn.training import Callback, checkpoints
+from minicnn.training.callbacks import LambdaCallback
 from minicnn.training.progress import Progress
+from minicnn.training.recalibration import recalibrate
 from minicnn.training.store import Store
 
 Say = Callable[..., None]
@@ -59,7 +62,7 @@ def train(settings: SimpleNamespace, found: runs.Found | None = None) -> None:
     model = building.build(settings, parts.classes)
     if settings.summary or not settings.quiet:
         model.summary()
-        print("\n".join(words(settings)))
+        print("\n".join(in_words(settings)))
     if settings.summary:
         return
     if settings.weights is not None and found is None:
@@ -127,20 +130,6 @@ def choose_device(name: str, say: Say) -> str:
     return chosen
 
 
-SHOWN = (
-    "epochs", "batch_size", "opt", "lr", "momentum", "weight_decay", "sched", "decay_epochs", "decay_milestones",
-    "decay_rate", "warmup_epochs", "ema", "clip_grad", "label_smoothing", "aux_weight", "augment", "preprocessing",
-)  # fmt: skip
-
-
-def words(settings: SimpleNamespace) -> list[str]:
-    """The recipe as flags would have it, and where it comes from, in lines of 80."""
-    given = {name.replace("_", "-"): getattr(settings, name) for name in SHOWN}
-    said = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
-    text = f"Recipe: {settings.recipe} ({source(settings.model, settings.recipe)}): {said}"
-    return textwrap.wrap(text, 79, initial_indent=" ", subsequent_indent="   ", break_on_hyphens=False)
-
-
 class Run:
     """One training: its folder, its model, and what looks on."""
 
@@ -149,13 +138,14 @@ class Run:
         self.preprocessing = self._preprocessing()
         loader = building.batches(settings, parts, self.preprocessing)
         validation = building.validation_batches(settings, parts, self.preprocessing)
-        self.feed = building.Feed(loader, len(model.outputs))
-        self.validation = None if validation is None else building.Feed(validation, len(model.outputs))
-        building.compile_model(model, settings, len(loader), parts.classes)
+        self.feed = building.Feed(loader)
+        self.validation = validation
+        building.compile_model(model, settings, len(loader))
         self.weights = saving.weight_names(model)
         if found is not None:
             checkpoints.restore(found.checkpoint, model, self.weights)
         self.lock: Any = None
+        self.before: Any = None  # with --debug-nan: the step and the weights before it
 
     def open(self) -> None:
         """Makes or takes the folder, which is this process's until `close`."""
@@ -217,14 +207,17 @@ class Run:
     def _callbacks(self, received: list, start: Any) -> list[Callback]:
         settings = self.settings
         main = self.model.output_names[0] if len(self.model.outputs) > 1 else None
-        rows = Rows(self.folder, self.feed.samples, main, self._blame)
+        rows = Rows(self.folder, self.feed.samples, main, self._blame, bool(settings.debug_nan))
         shown: list[Callback] = [] if settings.quiet else [Progress(log_interval=settings.log_interval)]
         watching: list[Callback] = [rows, *self._scheduling(main), *shown]
+        if settings.debug_nan:
+            watching.append(LambdaCallback(on_train_batch_begin=lambda batch, logs=None: self.remember()))
         accuracy = "val_accuracy" if main is None else f"val_{main}_accuracy"
         saver = Saver(
             Store(self.folder / runs.CHECKPOINTS, settings.keep), self.weights, watching, self._facts(),
             every=settings.save_every, monitor="loss" if self.validation is None else accuracy,
-            on_error=settings.on_save_error, steps=len(self.feed), received=received, start=start,
+            on_error=settings.on_save_error, steps=len(self.feed), received=received,
+            blame=self._blame, start=start,
         )  # fmt: skip
         return [*watching, saver]
 
@@ -248,8 +241,19 @@ class Run:
         }  # fmt: skip
 
     def _blame(self) -> str:
-        """The layer that is not finite first, for the last batch."""
-        return ""
+        """What was not finite first, in words: with --debug-nan in the very step, else with the weights after it."""
+        x, y = self.feed.last
+        if self.before is not None:
+            step, values = self.before
+            for weight, value in zip(self.weights.values(), values, strict=True):
+                weight.assign(value)
+            self.model.step = step
+            return first_not_finite(self.model, x, y)
+        return first_not_finite(self.model, x) or "; --debug-nan looks closer"
+
+    def remember(self) -> None:
+        """Keeps the weights before a step, for a closer look at it."""
+        self.before = (self.model.step, [to_numpy(w.data).copy() for w in self.weights.values()])
 
     def free(self) -> int | None:
         """Bytes that another step could take, if anybody knows."""
@@ -261,11 +265,13 @@ class Run:
     def finish(self) -> None:
         """The weights to use, and what they are worth on the test images."""
         settings, dataset = self.settings, self.parts.dataset
+        if settings.recalibrate_bn:
+            self.feed.resume(settings.epochs, 0)  # an order that does not depend on where the run was resumed
+            recalibrate(self.model, self.feed)
         model = building.without_heads(self.model)
         notes = {"preprocessing": self.preprocessing.dumps(), "variant": settings.variant or ""}
         saving.save_weights(model, self.folder / runs.WEIGHTS, notes)
-        model.compile(self.model.optimizer, loss=building.loss(settings.label_smoothing, self.parts.classes),
-                      metrics=["accuracy"])  # fmt: skip
+        model.compile(self.model.optimizer, loss=building.loss(settings), metrics=["accuracy"])
         test = building.plain_batches(dataset.x_test, dataset.y_test, settings, self.preprocessing, dataset.top)
         result = model.evaluate(test, verbose=0, return_dict=True)
         print(f"test accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}  ({test.samples} images)")

@@ -6,10 +6,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from minicnn.backend import backend_of
 from minicnn.commands import NOT_FINITE, Stopped
 from minicnn.commands.runs import METRICS, STEPS, MetricsFile, StepsFile
 from minicnn.training import checkpoints
@@ -22,12 +23,13 @@ class Rows(Callback):
     """Writes a row of metrics an epoch and a line a step, and stops after a step whose loss is not finite.
 
     main: the name of the output that counts, which is left out of the names of its metrics; None where there is one
-    blame(): says what became not finite, or nothing. Raises Stopped.
+    blame(): says what became not finite, or nothing   closely: whether weights are looked at after each step, too
+    Raises Stopped.
     """
 
-    def __init__(self, folder: Path, samples: int, main: str | None = None, blame: Callable[[], str] = lambda: ""):
+    def __init__(self, folder: Path, samples: int, main: str | None, blame: Callable[[], str], closely: bool):
         self.metrics, self.steps = MetricsFile(folder / METRICS), StepsFile(folder / STEPS)
-        self.samples, self.main, self.blame = samples, main, blame
+        self.samples, self.main, self.blame, self.closely = samples, main, blame, closely
         self.rate, self.spent, self.epoch, self.begun = 0.0, 0.0, -1, time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -43,8 +45,9 @@ class Rows(Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the loss, and writes the line."""
         if not math.isfinite(logs["loss"]):
-            place = f"epoch {self.epoch + 1}, step {batch + 1}"
-            raise Stopped(f"the loss is {logs['loss']} after {place}{self.blame()}: try a smaller --lr", NOT_FINITE)
+            raise not_finite(f"the loss is {logs['loss']}", self.epoch, batch + 1, self.blame)
+        if self.closely and not finite(self.model.weights):
+            raise not_finite("weights are not finite", self.epoch, batch + 1, self.blame)
         numbers = {self.plain(name): value for name, value in logs.items()}
         self.steps.add({"step": self.model.step, "epoch": self.epoch + 1, "lr": self.now, **numbers})
 
@@ -87,12 +90,13 @@ class Saver(Callback):
 
     def __init__(
         self, store: Store, weights: dict[str, Any], callbacks: list[Any], facts: dict[str, Any], *,
-        every: str, monitor: str, on_error: str, steps: int, received: list, start: Checkpoint | None = None,
+        every: str, monitor: str, on_error: str, steps: int, received: list, blame: Callable[[], str],
+        start: Checkpoint | None = None,
     ):  # fmt: skip
         self.store, self.weights, self.callbacks, self.facts = store, weights, callbacks, facts
         self.rhythm, self.in_steps = int(every.removesuffix("s")), every.endswith("s")
         self.monitor, self.on_error, self.steps = monitor, on_error, steps
-        self.received, self.start = received, start
+        self.received, self.start, self.blame = received, start, blame
         self.best: float | None = None if start is None else start.facts["best"]
         self.gathered: Any = None
 
@@ -140,7 +144,9 @@ class Saver(Callback):
             self.stop(saved=due)
 
     def save(self, best: bool = False, finished: bool = False) -> None:
-        """Writes a checkpoint of this moment."""
+        """Writes a checkpoint of this moment, unless it is of no use. Raises Stopped where weights are not finite."""
+        if not finite(self.weights.values()):
+            raise not_finite("weights are not finite", self.epoch, self.position, self.blame)
         for callback in self.callbacks:
             if isinstance(callback, Rows):
                 callback.steps.sync()
@@ -164,6 +170,17 @@ class Saver(Callback):
         raise Stopped(
             f"stopped by {number.name} after {place}; go on with: minicnn train --resume {run}", 128 + number
         )
+
+
+def not_finite(what: str, epoch: int, step: int, blame: Callable[[], str]) -> Stopped:
+    """The error for numbers that ran away after this step of the epoch (step 0: after so many epochs)."""
+    place = f"epoch {epoch + 1}, step {step}" if step else f"epoch {epoch}"
+    return Stopped(f"{what} after {place}{blame()}: try a smaller --lr", NOT_FINITE)
+
+
+def finite(weights: Iterable[Any]) -> bool:
+    """Whether all numbers of these weights are."""
+    return all(bool(backend_of(w.data).xp.isfinite(w.data).all()) for w in weights)
 
 
 @contextlib.contextmanager

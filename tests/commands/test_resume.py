@@ -284,10 +284,15 @@ def done(process):
     return process.returncode, out, err
 
 
-def wait_for(process, *paths):
-    """Until one of these is there, or the process has ended."""
-    while not any(path.exists() for path in paths) and process.poll() is None:
-        time.sleep(0.002)
+def wait_for(process, path, since=0):
+    """Until this file is written, or the process has ended."""
+    while written(path) <= since and process.poll() is None:
+        time.sleep(0.001)
+
+
+def written(path):
+    """When the file was written last, in nanoseconds; 0 where there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @pytest.mark.parametrize("options", ["--opt adam", "--opt rmsprop --ema 0.9 -j 2 --augment crop:1,shift:1"])
@@ -317,9 +322,10 @@ def test_killed_at_random_moments(kills, tmp_path):
         store = Store(folder / "checkpoints")
         argv, step = [*SMALL, "--name", name], 0
         while True:
+            before = written(folder / "metrics.jsonl")
             process = start(argv)
             if killed < kills:
-                wait_for(process, folder / "metrics.jsonl", folder / "checkpoints")
+                wait_for(process, folder / "metrics.jsonl", before)  # which is cut back when a run goes on
                 time.sleep(moments.uniform(0, 0.25))
             finished = process.poll() is not None or killed >= kills
             if not finished:

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from minicnn import backend, commands, config, data, zoo
-from minicnn.commands import memory, runs
+from minicnn import backend, commands, config, data, functions, layers, zoo
+from minicnn.commands import building, memory, runs
+from minicnn.commands.arguments import resolve
+from minicnn.commands.loading import open_run
 from minicnn.commands.train import main
 from minicnn.data.images import prepare
+from minicnn.model import Model, saving
 from minicnn.training import checkpoints
 from minicnn.training.callbacks import Callback
 
@@ -363,3 +366,159 @@ def test_a_full_disk_stops_or_not(tmp_path, capsys, monkeypatch):
         assert main([*argv, "--on-save-error", "continue"]) == 0
     out, err = capsys.readouterr()
     assert err.count("training goes on") == 3 and "test accuracy" in out
+
+
+# A loss that runs away -----------------------------------------------------------------------------------------------
+
+
+def test_the_step_and_the_layer_are_named_and_the_last_checkpoint_is_kept(tmp_path, capsys):
+    argv = ["lenet5", "--img-size", "8", "--limit-batches", "6", "--epochs", "2", "-q", "--save-every", "2s"]
+    assert main([*argv, "--opt", "sgd", "--lr", "1e12", "--sched", "none", "--warmup-epochs", "1"]) == 20
+    err = one_line(capsys)
+    assert re.search(r"the loss is nan after epoch 1, step \d \(first in the .* layer \w+\): try", err), err
+    step = int(re.search(r"step (\d)", err)[1])
+    kept = tmp_path / "runs" / "lenet5" / "checkpoints" / "last.safetensors"
+    if step > 2:
+        found = checkpoints.read(kept)
+        assert found.step == (step - 1) // 2 * 2
+        assert all(np.isfinite(array).all() for array in found.part("weights").values())
+
+
+class Wrong(layers.Layer):
+    """Finite until step 2; then infinite on the way there, or only on the way back."""
+
+    forward, step = True, staticmethod(lambda: 0)  # which step of training it is
+
+    def output_shape(self, shape):
+        return shape
+
+    def call(self, x):
+        if self.step() < 2:
+            return x
+        return x * np.inf if self.forward else functions.sqrt(x * 0.0) + x
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_debug_nan_finds_the_very_place(forward, tmp_path, capsys, monkeypatch):
+    wrong = Wrong(name="wrong")
+    wrong.forward = forward
+
+    def build(*_, **__):
+        x = inputs = layers.Input((8, 8, 1))
+        x = layers.Flatten(name="flat")(wrong(layers.Conv2D(2, 3, name="conv")(x)))
+        model = Model(inputs, layers.Dense(10, activation="softmax", name="predictions")(x), name="tiny")
+        wrong.step = lambda: model.step
+        return model
+
+    monkeypatch.setattr("minicnn.commands.building.build", build)
+    argv = ["lenet5", "--limit-batches", "6", "--epochs", "1", "-q", "--save-every", "1s"]
+    assert main([*argv, "--debug-nan"]) == 20
+    what, where = ("the loss is", "output of layer wrong") if forward else ("weights are not", "gradient of conv/bias")
+    err = one_line(capsys)
+    assert what in err and f"after epoch 1, step 3 (first in the {where}): try a smaller --lr" in err, err
+    assert checkpoints.read(tmp_path / "runs" / "lenet5" / "checkpoints" / "last.safetensors").step == 2
+    assert main(argv) == 20  # without a closer look it does not save what is of no use, either
+    err = one_line(capsys)
+    assert what in err and "after epoch 1, step 3" in err and "first in the weight conv/kernel" in err
+    assert checkpoints.read(tmp_path / "runs" / "lenet5-2" / "checkpoints" / "last.safetensors").step == 2
+
+
+# Several outputs, averages, statistics -------------------------------------------------------------------------------
+
+
+def small_heads(settings, classes):
+    """A network with two auxiliary heads where --aux-weight asks for them."""
+    x = inputs = layers.Input((8, 8, 1))
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(x)))
+    heads = [layers.Dense(classes, activation="softmax")(layers.Flatten()(x)) for _ in range(2)]
+    x = layers.Dense(classes, activation="softmax")(layers.GlobalAveragePooling2D(name="pool")(x))
+    return Model(inputs, [x, *heads] if settings.aux_weight is not None else x, name="heads")
+
+
+def test_auxiliary_heads_train_and_are_dropped(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minicnn.commands.building.build", small_heads)
+    argv = ["lenet5", "--epochs", "2", "--limit-batches", "5", "-q", "--val-split", "0.1"]
+    assert main([*argv, "--aux-weight", "0.3", "--save-every", "3s"]) == 0
+    assert "test accuracy" in capsys.readouterr().out
+    folder = tmp_path / "runs" / "lenet5"
+    row = rows(folder)[0]
+    assert {"accuracy", "val_accuracy", "loss", "val_loss"} < set(row)
+    losses = [float(value) for name, value in row.items() if re.fullmatch(r"dense\w*_loss", name)]
+    assert len(losses) == 3
+    main_loss = next(float(v) for n, v in row.items() if n.endswith("_loss") and n.startswith("dense_2"))
+    assert float(row["loss"]) == pytest.approx(main_loss + 0.3 * (sum(losses) - main_loss), rel=1e-4)
+    weights = load_file(folder / "weights.safetensors")
+    assert sorted(name.partition("/")[0] for name in weights if name.endswith("kernel")) == ["conv", "dense"]
+    for which in (None, "best", "last"):
+        opened = open_run(folder, which)
+        assert len(opened.model.outputs) == 1
+        for name, weight in saving.weight_names(opened.model).items():
+            if which != "best":
+                np.testing.assert_array_equal(weight.numpy(), weights[name])
+    assert main(["--resume", str(folder), "-q", "--epochs", "3"]) == 0
+    assert len(rows(folder)) == 3
+
+
+def test_a_network_without_heads_says_so(capsys):
+    assert main(["lenet5", "--aux-weight", "0.3"]) == 2
+    assert "--aux-weight: lenet5 has no auxiliary heads" in one_line(capsys)
+
+
+def test_recalibrated_statistics(tmp_path, monkeypatch):
+    monkeypatch.setattr("minicnn.commands.building.build", small_heads)
+    argv = ["lenet5", "--epochs", "1", "--limit-batches", "5", "-q", "--augment", "none"]
+    assert main([*argv, "--name", "moving"]) == 0
+    assert main([*argv, "--name", "anew", "--recalibrate-bn"]) == 0
+    moving, anew = (load_file(tmp_path / "runs" / name / "weights.safetensors") for name in ("moving", "anew"))
+    same = [name for name in moving if np.array_equal(moving[name], anew[name])]
+    assert sorted(moving.keys() - same) == ["bn/moving_mean", "bn/moving_variance"]
+
+
+def test_weights_to_begin_with(tmp_path):
+    assert main([*QUICK, "-q", "--name", "first"]) == 0
+    argv = ["lenet5", "--epochs", "0", "-q"]
+    assert main([*argv, "--weights", "runs/first/weights.safetensors", "--name", "second"]) == 0
+    a, b = (load_file(tmp_path / "runs" / name / "weights.safetensors") for name in ("first", "second"))
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_no_decay_of_biases_and_batch_norms(monkeypatch):
+    monkeypatch.setattr("minicnn.commands.building.build", small_heads)
+    settings = resolve(["lenet5", "--no-decay-bias-bn", "--weight-decay", "0.1", "--opt", "sgd"])
+    model = small_heads(settings, 10)
+    building.compile_model(model, settings, 1)
+    decaying = [w.name for w in model.trainable_weights if model.optimizer._decays(w)]
+    assert len(decaying) == 2 and all(name.endswith("kernel") for name in decaying)
+
+
+@pytest.mark.parametrize("argv, rates", [
+    ("--sched none", [0.1, 0.1, 0.1]),
+    ("--sched step --decay-epochs 1 --decay-rate 0.5", [0.1, 0.05, 0.025]),
+    ("--sched multistep --decay-milestones 1,2", [0.1, 0.01, 0.001]),
+    ("--sched exponential --decay-epochs 2 --decay-rate 0.25", [0.1, 0.05, 0.025]),
+    ("--sched polynomial --power 1 --min-lr 0.01", [0.1, 0.07, 0.04]),
+    ("--sched cosine --min-lr 0.02", [0.1, 0.08, 0.04]),
+    ("--sched none --warmup-epochs 2", [0, 0.05, 0.1]),
+])  # fmt: skip
+def test_schedules(argv, rates):
+    settings = resolve(["lenet5", "--epochs", "3", "--lr", "0.1", "--opt", "sgd", *argv.split()])
+    rate = building.schedule(settings, 100)
+    found = [rate(100 * epoch) if callable(rate) else rate for epoch in range(3)]
+    np.testing.assert_allclose(found, rates, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("argv, message", [
+    (["--augment", "flop"], "--augment flop: unknown augmentation 'flop': did you mean 'flip'"),
+    (["--augment", "crop:x"], "--augment crop:x: "),
+    (["--val-split", "0.0001"], "--val-split 0.0001 of 1437 images leaves 1437 for training"),
+])  # fmt: skip
+def test_more_usage_errors(argv, message, capsys):
+    assert main(["lenet5", *argv, "-q"]) == 2
+    assert message in one_line(capsys)
+
+
+@pytest.mark.parametrize("augment", ["flip", "crop:1,shift:1", "scale:256-480,lighting:0.1", "resized,jitter:0.4"])
+def test_augmentations(augment, capsys):
+    channels = ["--img-size", "16"]
+    assert main(["resnet20", *channels, "--epochs", "1", "--limit-batches", "1", "-q", "--augment", augment]) == 0
