@@ -260,11 +260,21 @@ class Run:
         self.feed.last = None
         return memory.available() if self.model.backend.xp is np else None
 
+    def tell_broken(self) -> None:
+        """Says which pictures --skip-broken left out."""
+        broken = getattr(self.feed.loader.x, "broken", {})
+        for text in list(broken.values())[:10]:
+            print(f"minicnn train: {' '.join(text.split())}", file=sys.stderr)
+        if broken:
+            words = "1 picture was" if len(broken) == 1 else f"{len(broken):,} pictures were"
+            print(f"minicnn train: {words} left out of the training", file=sys.stderr)
+
     # The end ---------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """The weights to use, and what they are worth on the test images."""
         settings, dataset = self.settings, self.parts.dataset
+        self.tell_broken()
         if settings.recalibrate_bn:
             self.feed.resume(settings.epochs, 0)  # an order that does not depend on where the run was resumed
             recalibrate(self.model, self.feed)
