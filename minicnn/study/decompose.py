@@ -67,6 +67,27 @@ def figures_of(block: Block) -> Figures:
     return found
 
 
+def explain_merge(block: Block) -> str:
+    """In words and numbers what happens to the gradient between a merge and its fork; `block` from a record."""
+    one = figures_of(block)
+    ways = ", ".join(way.layer for way in block.ways)
+    handed = {
+        "add": "A sum hands the gradient on to each of them, whole: it neither divides nor averages it.",
+        "concatenate": "A concatenation cuts the gradient into pieces, one for each of them.",
+        "multiply": "A product hands to each of them the gradient times the other one.",
+    }.get(block.kind, "Each of them gets its part of the gradient.")
+    lines = [
+        f"{block.name} ({block.kind}) joins {ways}. A gradient of length {one['merge_norm']:.4g} arrives. {handed}",
+        f"The ways began at {block.fork_name}, which {len(block.contributions)} layers read. They return:",
+    ]
+    for c in one["consumers"]:
+        lines.append(f"  {c['layer']} ({c['role']}): length {c['norm']:.4g}, share {c['share']:.1%}")
+    lines.append(f"There they are added up: the gradient of {block.fork_name} has length {one['fork_norm']:.4g}.")
+    if block.skip is not None:
+        lines.append(f"The cosine between what the skip and the branch return is {one['cosine']:+.3f}.")
+    return "\n".join(lines)
+
+
 def run(settings: Settings) -> Result:
     """The decomposition of a network's blocks, at the start and trained. Raises ValueError where it has no merge."""
     found: dict[str, list[Figures]] = {}

@@ -128,7 +128,8 @@ def swept(model: Any, graph: Graph, outputs: list[Tensor], training: bool, skip:
     for block in found:
         fill(block, whole, kept)
     by_name = {name: contributions(graph, t, found, kept) for name, t in numbered(graph, forks)}
-    gradients = [whole[t] if t in whole else np.zeros_like(t.data) for t in graph.inputs]
+    zeros = backends.backend_of(graph.result.data).xp.zeros_like
+    gradients = [whole[t] if t in whole else zeros(t.data) for t in graph.inputs]
     loss = graph.result.item()
     inputs = list(graph.inputs)
     return Record(model.name, loss, training, inputs, outputs, graph.result, graph, found, by_name, gradients, weights)

@@ -9,15 +9,20 @@ from minicnn.study.subjects import subject
 
 EPOCHS, BATCH = 4, 128
 SMALL = 32  # pixels: a network for larger images takes hours to train on a CPU, so it is not trained unless asked for
+FEW = 16  # images of a batch that is larger than that
+MOST = 2000  # images for training, unless the full study is asked for: more than the digits are, and minutes enough
 LOSS = "sparse_categorical_crossentropy"
 
 
 def states(settings: Any, epochs: int = EPOCHS) -> Iterator[tuple[str, Any, Split]]:
     """(what it is called, the model, the images): "start", then "trained"; or "weights" of settings.weights alone.
 
-    epochs: of training, unless settings.epochs says; 0 ends it at "start". The model is the same one, trained between.
+    epochs: of training, unless settings.epochs says; 0 ends it at "start". The model is the same one, trained between,
+    on MOST images at most unless settings.full is set.
     """
     model, split = subject(settings)
+    if not settings.full:
+        split = Split(*(array[:MOST] for array in split))
     yield ("weights" if settings.weights else "start"), model, split
     large = max(zoo.entry(settings.model).input_shape[:2]) > SMALL
     count = settings.epochs if settings.epochs is not None else 0 if large or settings.weights else epochs
@@ -42,6 +47,6 @@ def described(settings: Any, split: Split) -> str:
 
 
 def batch(settings: Any, split: Split, size: int = BATCH) -> tuple[Any, Any]:
-    """The first training images and their labels, settings.batch_size or `size` of them."""
-    count = settings.batch_size or size
+    """The first training images and their labels: settings.batch_size, or `size` of them, or FEW large ones."""
+    count = settings.batch_size or (size if max(split.x_train.shape[1:3]) <= SMALL else FEW)
     return split.x_train[:count], split.y_train[:count]

@@ -8,9 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from minicnn import ops
+from minicnn.backend import backend_of
 from minicnn.study.drawing import axes
 from minicnn.study.instruments import Settings
 from minicnn.study.measures import Array, norm
@@ -64,7 +63,7 @@ class Tracer:
     def run(self, total: Tensor) -> list[Step]:
         """Sweeps back from `total`, on a kept tape."""
         before = time.perf_counter()
-        for tensor, dy in sweep(total, np.ones_like(total.data), keep=True, probe=self.returned):
+        for tensor, dy in sweep(total, backend_of(total.data).xp.ones_like(total.data), keep=True, probe=self.returned):
             now = time.perf_counter()
             if self.steps:
                 self.steps[-1].seconds = now - before

@@ -92,7 +92,7 @@ def test_the_plain_twin_explodes(rng):
 
 @pytest.mark.parametrize("module", [decompose, paths, depth])
 def test_runs_from_end_to_end(module, few_images, capsys, tmp_path):
-    settings = study.Settings("resnet20", epochs=1, batch_size=8)
+    settings = study.Settings("resnet20", epochs=1, batch_size=4)
     result = module.run(settings)
     check(result, capsys)
     lines = write(result, tmp_path)
@@ -116,3 +116,34 @@ def test_modules_of_an_inception_network(few_images, capsys):
 def test_a_network_without_merges():
     with pytest.raises(ValueError, match="plain20: there is no merge"):
         decompose.run(study.Settings("plain20", batch_size=2))
+
+
+def test_a_merge_in_words(resnet20):
+    model, x, y = resnet20
+    record = study.record(model, x, y, loss=LOSS)
+    text = study.explain_merge(record.block("conv2_block1_add"))
+    assert text.startswith("conv2_block1_add (add) joins identity, conv2_block1_2_bn. A gradient of length ")
+    assert "neither divides nor averages" in text
+    assert "  conv2_block1_add (skip): length " in text and "  conv2_block1_1_conv (branch): length " in text
+    assert f"{np.linalg.norm(record.block('conv2_block1_add').skip_gradient):.4g}" in text
+
+
+def test_with_the_weights_of_a_file(resnet20, tmp_path, few_images):
+    model, *_ = resnet20
+    model.save_weights(tmp_path / "w.safetensors")
+    result = decompose.run(study.Settings("resnet20", batch_size=4, weights=str(tmp_path / "w.safetensors"), seed=3))
+    assert list(result.figures["states"]) == ["weights"] and "w.safetensors" in result.tables[0].title
+
+
+def test_many_images_are_cut_short_unless_all_are_wanted(monkeypatch):
+    from dataclasses import replace
+
+    from minicnn import data
+    from minicnn.study.states import MOST, states
+
+    few = data.load("digits")
+    many = replace(few, x_train=np.tile(few.x_train, (3, 1, 1, 1)), y_train=np.tile(few.y_train, 3))
+    monkeypatch.setattr(data, "load", lambda name: many)
+    for full, count in ((False, MOST), (True, len(many.x_train))):
+        _, _, split = next(states(study.Settings("resnet20", full=full)))
+        assert len(split.x_train) == len(split.y_train) == count
