@@ -7,6 +7,6 @@ from minicnn.study.recording import Record, gradients, record
 from minicnn.study.result import Picture, Result, Table
 
 __all__ = [
-    "INSTRUMENTS", "Block", "Contribution", "Instrument", "Picture", "Record", "Result", "Settings", "Table", "explain_merge",
-    "find", "gradients", "record", "run",
+    "INSTRUMENTS", "Block", "Contribution", "Instrument", "Picture", "Record", "Result", "Settings", "Table",
+    "explain_merge", "find", "gradients", "record", "run",
 ]  # fmt: skip
