@@ -74,7 +74,7 @@ INSTRUMENTS = {
         Instrument("shatter", "how alike the gradients of neighbouring inputs are", None),
         Instrument("aux", "what auxiliary heads add to the trunk's gradient", "inception_v1"),
         Instrument("erf", "theoretical and effective receptive fields", None),
-        Instrument("landscape", "filter-normalised slices of the loss, and its curvature", "resnet20", trains=True),
+        Instrument("landscape", "filter-normalised slices of the loss, and its curvature", None, trains=True),
         Instrument("claims", "the published effects with three seeds: which of them hold", None, trains=True),
         Instrument("explore", "one interactive page: the graph, and the gradient along its edges", "resnet20"),
     )

@@ -1,0 +1,127 @@
+"""The curvature of the loss around a network: products with the Hessian, and its extreme eigenvalues.
+
+The engine knows first derivatives alone; a product of the Hessian with a vector is a difference of two gradients
+(Pearlmutter 1994, Fast Exact Multiplication by the Hessian, section 2, names the price: rounding), and Lanczos's method
+needs nothing but products.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn.backend import backend_of, to_numpy
+from minicnn.study.probing import in_float64, undisturbed
+from minicnn.tensor import Tensor
+from minicnn.training import losses
+
+Loss = Callable[[Any, Any], Tensor]
+
+# A central difference of gradients errs by r^2 |g''| / 6 and by rounding, u |g| / r; with both of the order of the
+# gradient the sum is least near r = u^(1/3), u = 2.2e-16, in units in which the weights have length 1. The cube root is
+# 6e-6; what is smaller crosses fewer kinks of ReLUs, where there is no curvature to measure, hence a little less.
+STEP = 2e-6
+
+
+def loss_of(model: Any, x: Any, y: Any, loss: Loss | None = None, training: bool = False) -> Tensor:
+    """The mean loss on a batch as a tensor; sparse cross-entropy unless given. Several outputs: of the first."""
+    output = model(x, training=training)
+    first = output[0] if isinstance(output, list | tuple) else output
+    return (loss or losses.get("sparse_categorical_crossentropy"))(y, first)
+
+
+def gradient(model: Any, x: Any, y: Any, loss: Loss | None = None, training: bool = False) -> np.ndarray:
+    """The gradient of the mean loss for all trainable weights, one after another: (P,)."""
+    weights = model.trainable_weights
+    before = [w.grad for w in weights]
+    for w in weights:
+        w.grad = None
+    loss_of(model, x, y, loss, training).backward()
+    parts = [np.zeros(w.size) if w.grad is None else to_numpy(w.grad).ravel() for w in weights]
+    for w, grad in zip(weights, before, strict=True):
+        w.grad = grad
+    return np.concatenate(parts)
+
+
+def hessian_product(
+    model: Any, x: Any, y: Any, step: float = STEP, **how: Any
+) -> Callable[[np.ndarray], np.ndarray]:
+    """v -> H v, by the central difference of gradients (g(w + r v) - g(w - r v)) / 2r at r = step * |w| / |v|.
+
+    Call it within `in_float64(model)`: in float32 the difference drowns in rounding. v: (P,), the weights one after
+    another. The weights are as before after each product. Raises TypeError in any other type than float64.
+    """
+    weights = model.trainable_weights
+    if any(w.dtype != np.float64 for w in weights):
+        raise TypeError("Hessian-vector products are differences of gradients: they need float64, see in_float64()")
+    start = np.concatenate([to_numpy(w.data).ravel() for w in weights])
+    scale = step * max(float(np.linalg.norm(start)), 1e-3)
+
+    def put(flat: np.ndarray) -> None:
+        place = 0
+        for w in weights:
+            w.data = backend_of(w.data).asarray(flat[place : place + w.size].reshape(w.shape))
+            w.touch()
+            place += w.size
+
+    def product(v: np.ndarray) -> np.ndarray:
+        size = float(np.linalg.norm(v))
+        if size == 0:
+            return np.zeros_like(v)
+        r = scale / size
+        try:
+            put(start + r * v)
+            ahead = gradient(model, x, y, **how)
+            put(start - r * v)
+            return (ahead - gradient(model, x, y, **how)) / (2 * r)
+        finally:
+            put(start)
+
+    return product
+
+
+def lanczos(
+    product: Callable[[np.ndarray], np.ndarray], size: int, steps: int = 20, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ritz values of a symmetric operator, ascending, and a bound on each one's distance from an eigenvalue.
+
+    `steps` of Lanczos from a random start, every vector made orthogonal to all before it, twice, so that none comes
+    back. The extremes settle first. The bound is |beta s|, Paige 1972; 0 where the space is exhausted. steps <= size.
+    """
+    v = np.random.default_rng(seed).normal(size=size)
+    basis = [v / np.linalg.norm(v)]
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for _ in range(min(steps, size)):
+        w = product(basis[-1])
+        diagonal.append(float(w @ basis[-1]))
+        rows = np.array(basis)
+        for _ in range(2):
+            w = w - rows.T @ (rows @ w)
+        beta = float(np.linalg.norm(w))
+        beside.append(beta)
+        if beta <= 1e-10 * max(map(abs, diagonal)):
+            beside[-1] = 0.0
+            break
+        basis.append(w / beta)
+    inner = beside[:-1]
+    values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(inner, 1) + np.diag(inner, -1))
+    return values, np.abs(beside[-1] * vectors[-1])
+
+
+def hessian_extremes(model: Any, x: Any, y: Any, steps: int = 20, seed: int = 0, **how: Any) -> dict[str, float]:
+    """The largest and the smallest eigenvalue of the Hessian of the mean loss, with bounds on their errors.
+
+    In float64, by `lanczos` on `hessian_product`; the model is as before afterwards. how: `loss`, `training`, `step`.
+    `ratio` is |smallest / largest|, Li et al.'s measure of how far from convex: 0 in a convex landscape.
+    """
+    images = np.asarray(x, "float64")
+    with undisturbed(model), in_float64(model):
+        product = hessian_product(model, images, y, **how)
+        values, bounds = lanczos(product, sum(w.size for w in model.trainable_weights), steps, seed)
+    top, bottom = float(values[-1]), float(min(values[0], 0.0))
+    ratio = abs(bottom) / top if top > 0 else float("inf")
+    return {
+        "largest": top, "largest ±": float(bounds[-1]),
+        "smallest": float(values[0]), "smallest ±": float(bounds[0]), "ratio": ratio,
+    }  # fmt: skip
