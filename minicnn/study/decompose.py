@@ -5,6 +5,8 @@ and the fork's gradient is their sum: He et al. 2016, arXiv:1603.05027, equation
 J a 1 that no weight can make small. At a concatenation there are as many ways as branches.
 """
 
+import math
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -138,14 +140,20 @@ def summary(some: list[Figures]) -> Figures:
     identities = [b for b in some if b["skip"] == "identity" and b["kind"] == "add"]
     return {
         "blocks": len(some),
-        "median_abs_cosine": median(abs(b["cosine"]) for b in some),
-        "median_ratio": median(b["ratio"] for b in some),
-        "median_skip_share": median(b["skip_share"] for b in some),
-        "median_gain": median(b["gain"] for b in some),
-        "median_gain_error": median(abs(b["gain"] - 1) for b in some),
+        "median_abs_cosine": middle(abs(b["cosine"]) for b in some),
+        "median_ratio": middle(b["ratio"] for b in some),
+        "median_skip_share": middle(b["skip_share"] for b in some),
+        "median_gain": middle(b["gain"] for b in some),
+        "median_gain_error": middle(abs(b["gain"] - 1) for b in some),
         "identity_skips": len(identities),
         "identity_error": max((abs(ratio(b["skip_norm"], b["merge_norm"]) - 1) for b in identities), default=0.0),
     }
+
+
+def middle(values: Iterable[float]) -> float:
+    """The median of what is finite (a branch that returns nothing has no cosine); NaN of nothing."""
+    finite = [v for v in values if math.isfinite(v)]
+    return median(finite) if finite else math.nan
 
 
 def verdict(residual: dict[str, list[Figures]], modules: dict[str, list[Figures]], names: dict[str, str]) -> str:
@@ -153,7 +161,7 @@ def verdict(residual: dict[str, list[Figures]], modules: dict[str, list[Figures]
     totals = {state: summary(some) for state, some in residual.items() if some}
     if not totals:
         state, some = next(iter(modules.items()))
-        largest = median(max(c["share"] for c in b["consumers"]) for b in some)
+        largest = middle(max(c["share"] for c in b["consumers"]) for b in some)
         return f"measured: in the median module the strongest branch returns {largest:.0%} of the fork's gradient."
     first, last = totals[next(iter(totals))], totals[list(totals)[-1]]
     claims, words_ = [first["identity_error"] < 1e-9], []
@@ -219,8 +227,9 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
                 numbers = range(1, len(some) + 1)
                 ax.plot(numbers, [b[key] for b in some], **style, linewidth=1.2, label=names[state])
             if key == "cosine":
-                most = max(abs(b[key]) for some in residual.values() for b in some)
-                ax.set_ylim(-max(0.2, 1.1 * most), max(0.2, 1.1 * most))
+                known = [abs(b[key]) for some in residual.values() for b in some if math.isfinite(b[key])]
+                most = 1.1 * max(known, default=0.0)
+                ax.set_ylim(-max(0.2, most), max(0.2, most))
             if scale == "log":
                 plain_ticks(ax)
             label_ends(ax, gap=0.13)

@@ -26,6 +26,7 @@ PAPER = (
     "arXiv:1902.08129. De, Smith 2020, arXiv:2002.10444, figure 1"
 )
 RATE = 0.05  # of plain SGD, for the size of an update against the weights
+LARGEST = 700.0  # a logarithm whose number is still finite
 FACTOR = 100.0  # from the last layer to the first: beyond it we say that gradients explode or vanish
 Figures = dict[str, Any]
 
@@ -51,7 +52,7 @@ def by_depth(model: Any, x: Any, y: Any, *, rate: float = RATE, **options: Any) 
     weight_norm |w|, weight_gradient |g_w|, relative |g_w| / |w|, update: `rate` times that, a step of plain SGD.
     blocks: skip_variance, branch_variance: over all numbers of what enters a sum.
     per_layer: the factor by which `relative` grows from a layer to the one before it, total: from the last to the first
-    layer, both of a line fitted to the logarithms; verdict: "explodes", "vanishes" or "keeps its size".
+    layer, both of a line fitted to the logarithms; verdict: "explodes", "vanishes", "keeps its size", "is not finite".
     options: those of `record`.
     """
     signals = Signals()
@@ -66,11 +67,14 @@ def by_depth(model: Any, x: Any, y: Any, *, rate: float = RATE, **options: Any) 
             {"layer": seen.graph.name(tensor), **measured, "weight_gradient": gradient, "relative": relative,
              "update": rate * relative}
         )  # fmt: skip
-    per_layer = growth([row["relative"] for row in rows])
-    total = per_layer ** (len(rows) - 1)
+    sizes = [row["relative"] for row in rows]
+    per_layer = growth(sizes)
+    total = math.exp(min((len(rows) - 1) * math.log(per_layer), LARGEST))
+    finite = all(map(math.isfinite, [seen.loss, *sizes]))
+    verdict = "explodes" if total > FACTOR else "vanishes" if total < 1 / FACTOR else "keeps its size"
     return {
         "layers": rows, "blocks": variances(seen), "loss": seen.loss, "per_layer": per_layer, "total": total,
-        "verdict": "explodes" if total > FACTOR else "vanishes" if total < 1 / FACTOR else "keeps its size",
+        "verdict": verdict if finite else "is not finite",
     }  # fmt: skip
 
 
@@ -99,7 +103,7 @@ def growth(values: list[float]) -> float:
     n = len(points)
     x, y = sum(i for i, _ in points) / n, sum(v for _, v in points) / n
     slope = sum((i - x) * (v - y) for i, v in points) / sum((i - x) ** 2 for i, _ in points)
-    return math.exp(-slope)
+    return math.exp(max(min(-slope, LARGEST), -LARGEST))
 
 
 def run(settings: Settings) -> Result:

@@ -12,7 +12,7 @@ from minicnn import layers, study, zoo
 from minicnn.model import Model
 from minicnn.study import decompose, depth, paths
 from minicnn.study.depth import by_depth, growth
-from minicnn.study.output import as_data, write
+from minicnn.study.output import as_data, png, write
 from minicnn.study.states import LOSS
 from tests.study.results import check
 
@@ -147,3 +147,28 @@ def test_many_images_are_cut_short_unless_all_are_wanted(monkeypatch):
     for full, count in ((False, MOST), (True, len(many.x_train))):
         _, _, split = next(states(study.Settings("resnet20", full=full)))
         assert len(split.x_train) == len(split.y_train) == count
+
+
+def test_a_branch_that_returns_nothing(rng, capsys):
+    """Scaled by 0, as with SkipInit at the start: there is no angle between the skip and nothing."""
+    x = inputs = layers.Input((4, 4, 1))
+    for i in range(3):
+        x = layers.ScaledAdd(0.0, name=f"sum{i}")([x, layers.Conv2D(1, 3, padding="same")(x)])
+    model = Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    record = study.record(model, rng.normal(size=(2, 4, 4, 1)), np.array([0, 2]), loss=LOSS, precise=True)
+    found = {"start": decompose.decompose(record)}
+    total = decompose.summary(found["start"])
+    assert np.isnan(total["median_abs_cosine"]) and total["median_ratio"] == 0 and total["median_gain"] == 1
+    assert decompose.verdict(found, {"start": []}, {"start": "at the start"}).startswith("does not hold: ")
+    assert png(decompose.residual_picture(found, {"start": "at the start"})).startswith(b"\x89PNG")
+
+
+def test_a_gradient_that_is_not_finite(rng):
+    inputs = layers.Input((4,))
+    x = layers.Dense(4, name="a")(inputs)
+    model = Model(inputs, layers.Dense(3, activation="softmax")(layers.Dense(4)(x)))
+    model.get_layer("a").set_weights([np.full((4, 4), np.inf), np.zeros(4)])
+    with np.errstate(all="ignore"):
+        found = by_depth(model, rng.normal(size=(2, 4)), np.array([0, 1]), loss=LOSS)
+    assert found["verdict"] == "is not finite"
+    assert growth([1e300, 1e-300, 1e300]) == pytest.approx(1) and np.isfinite(growth([1e300, 1e-308]))
