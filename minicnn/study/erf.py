@@ -325,7 +325,7 @@ def of_the_zoo(settings: Any) -> Result:
         ax.set_xticks(places, [f.layer for f in fields], rotation=30, ha="right", fontsize="x-small")
         label_ends(ax)
 
-    share = rows[-1][-1]
+    share = 4 * fields[-1].std / fields[-1].theoretical[0]
     verdict = f"four standard deviations of what {fields[-1].layer} looks at are {share:.0%} of the field it can see."
     return Result(
         "erf", "Effective receptive fields", f"{settings.model}, noise, seed {settings.seed}", figures,

@@ -76,7 +76,7 @@ def load_directions(path: Any, model: Any) -> list[Direction]:
 # Slices --------------------------------------------------------------------------------------------------------------
 
 
-def slice_1d(model: Any, x: Any, y: Any, along: Direction, steps: Sequence[float], **how: Any) -> np.ndarray:
+def slice_1d(model: Any, x: Any, y: Any, along: Direction, steps: Any, **how: Any) -> np.ndarray:
     """The loss at weights + t * along for every t of `steps`; the weights are as before afterwards.
 
     how: `loss` and `training`, as in `loss_of`. Not a number where the loss overflows.
@@ -85,7 +85,7 @@ def slice_1d(model: Any, x: Any, y: Any, along: Direction, steps: Sequence[float
 
 
 def slice_2d(
-    model: Any, x: Any, y: Any, along: Sequence[Direction], across: Sequence[float], down: Sequence[float], **how: Any
+    model: Any, x: Any, y: Any, along: Sequence[Direction], across: Any, down: Any, **how: Any
 ) -> np.ndarray:
     """The loss at weights + a * along[0] + b * along[1]: (len(down), len(across)), a from `across`, b from `down`."""
     weights = model.trainable_weights

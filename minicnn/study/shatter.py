@@ -106,15 +106,15 @@ def by_depth(settings: Any) -> Result:
             found = [one_draw(depth, kind, settings.seed * 1000 + draw, curve) for draw in range(draws)]
             lines[kind, depth] = mean_and_error([line for line, _ in found])
             pairs[kind, depth] = mean_and_error([pair for _, pair in found])
-    figures = {
+    figures: dict[str, Any] = {
         "width": WIDTH, "points": POINTS, "draws": draws, "lags": list(LAGS), "depths": list(DEPTHS),
         "along the line": {k: {str(d): as_lists(lines[k, d]) for d in DEPTHS} for k in FAMILY},
         "between inputs": {k: {str(d): as_lists(pairs[k, d]) for d in DEPTHS} for k in FAMILY},
         "rates": rates(pairs),
     }  # fmt: skip
-    subject = f"fully connected networks, width {WIDTH}, {draws} draws, seed {settings.seed}"
+    about = f"fully connected networks, width {WIDTH}, {draws} draws, seed {settings.seed}"
     return Result(
-        "shatter", "Shattered gradients", subject, figures, tables(lines, pairs), pictures(lines, pairs),
+        "shatter", "Shattered gradients", about, figures, tables(lines, pairs), pictures(lines, pairs),
         METHOD, PAPER, EXPECTED, verdict(pairs, figures["rates"]),
     )  # fmt: skip
 
@@ -138,12 +138,12 @@ def as_lists(pair: tuple[Any, Any]) -> dict[str, Any]:
     return {"mean": np.asarray(pair[0]).tolist(), "standard error": np.asarray(pair[1]).tolist()}
 
 
-def rates(pairs: dict) -> dict[str, dict[str, float]]:
+def rates(pairs: dict) -> dict[str, dict[str, Any]]:
     """Two laws fitted to the likeness between inputs of each kind: factor a layer (r^L), and power of depth (L^-p).
 
     Least squares on the logarithm, which needs values above 0; those within two standard errors of it are left out.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for kind in FAMILY:
         seen = [(d, pairs[kind, d][0]) for d in DEPTHS if pairs[kind, d][0] > 2 * pairs[kind, d][1]]
         depth, logs = np.array([d for d, _ in seen], float), np.log([float(v) for _, v in seen])

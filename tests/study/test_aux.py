@@ -120,7 +120,7 @@ def test_the_study_on_a_toy(monkeypatch):
     monkeypatch.setattr(aux, "subject", build)
     result = aux.run(Settings(model="toy", epochs=3))
     assert result.figures["steps"][0] == 0
-    assert result.figures["steps"][-1] == 12
+    assert result.figures["steps"][-1] == 24  # 3 epochs of 128 images, 16 at a time
     assert np.shape(result.figures["share"][0]) == (2, 2)
     assert json.dumps(as_data(result), allow_nan=False)
     again = aux.run(Settings(model="toy", epochs=3))
