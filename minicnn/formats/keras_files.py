@@ -7,7 +7,7 @@ the first layout).
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.formats import FormatError, archive, hdf5
-from minicnn.formats.atomic import write_atomically
 from minicnn.names import snake_case
 
 DEEPEST = 32  # models in models
@@ -71,36 +70,6 @@ def read(path: str | Path) -> KerasFile:
         if "model_weights" in parts or "layer_names" in file.root.attrs or "layer_names0" in file.root.attrs:
             return _legacy(file, parts, path)
         return KerasFile(_by_kind(file, parts))
-
-
-def write_weights(path: str | Path, layers: Sequence[Stored], name: str) -> None:
-    """Writes a .weights.h5 file that Keras 3 loads, in one piece or not at all.
-
-    Raises OSError, ImportError without h5py.
-    """
-    h5py = hdf5.h5py_module()
-
-    def write(place: Path) -> None:
-        with h5py.File(place, "w") as file:
-            _write_layers(file, layers, name)
-
-    write_atomically(Path(path), write)
-
-
-def _write_layers(group: Any, layers: Sequence[Stored], name: str | None) -> None:
-    group.create_group("vars").attrs["name"] = name
-    place = group.create_group("layers")
-    counts: dict[str | None, int] = {}
-    for layer in layers:
-        number = counts[layer.kind] = counts.get(layer.kind, -1) + 1
-        inner = place.create_group(f"{layer.kind}_{number}" if number else layer.kind)
-        if layer.layers:
-            _write_layers(inner, layer.layers, layer.name)
-            continue
-        variables = inner.create_group("vars")
-        variables.attrs["name"] = layer.name
-        for index, (_, array) in enumerate(layer.weights):
-            variables.create_dataset(str(index), data=array)
 
 
 # .weights.h5 ---------------------------------------------------------------------------------------------------------

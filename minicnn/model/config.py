@@ -14,7 +14,8 @@ CLASSES: dict[str, type[Layer]] = {
     if isinstance(cls, type) and issubclass(cls, Layer) and cls is not Layer
 } | {"CustomScaleLayer": vocabulary.ScaledAdd}  # Keras's Inception-ResNet-v2 has a class of its own for x + scale * r
 MODULES = {"Sequential": "keras", "Functional": "keras.src.models.functional"}  # where Keras 3 finds them
-OURS = {"LocalResponseNormalization", "PadShortcut", "Scale", "ScaledAdd", "Subsampling2D"}  # not in Keras's vocabulary
+OURS = {"LocalResponseNormalization", "PadShortcut", "Scale", "Subsampling2D"}  # not in Keras's vocabulary
+SCALED_ADD = "keras.src.applications.inception_resnet_v2"  # where Keras has x + scale * r, as CustomScaleLayer
 
 
 def layer_config(layer: Layer) -> dict[str, Any]:
@@ -22,9 +23,13 @@ def layer_config(layer: Layer) -> dict[str, Any]:
     name = (
         "Sequential" if hasattr(layer, "chain") else "Functional" if hasattr(layer, "inputs") else type(layer).__name__
     )
-    module = MODULES.get(name, "keras.layers")
+    module: str | None = MODULES.get(name, "keras.layers")
     if name in OURS:
-        module = "minicnn.layers"
+        # Keras finds a class that the caller registered: keras.saving.register_keras_serializable(package="minicnn")
+        config = layer.get_config()
+        return {"module": None, "class_name": name, "config": config, "registered_name": f"minicnn>{name}"}
+    if name == "ScaledAdd":
+        name, module = "CustomScaleLayer", SCALED_ADD
     elif module == "keras.layers" and CLASSES.get(name) is not type(layer):
         module = type(layer).__module__  # somebody's own layer
     return {"module": module, "class_name": name, "config": layer.get_config(), "registered_name": None}

@@ -339,6 +339,13 @@ class Model(Layer):
         self._need_graph()
         summary(self, **options)
 
+    def save(self, path: Any, overwrite: bool = True) -> None:
+        """Writes all of the model to a .keras file, which Keras 3 opens too: `minicnn.model.keras_model.save_model`."""
+        from minicnn.model.keras_model import save_model
+
+        self._need_graph()
+        save_model(self, path, overwrite)
+
     def save_weights(self, path: Any) -> None:
         """Writes all weights to a .safetensors or .weights.h5 file. See `minicnn.model.saving.save_weights`."""
         self._need_graph()

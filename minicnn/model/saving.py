@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend import to_numpy
-from minicnn.formats import keras_files, safetensors
+from minicnn.formats import keras_files, keras_writing, safetensors
 from minicnn.formats.keras_files import Stored, numbered
 from minicnn.layers.base import Layer
 from minicnn.model.matching import Matching, is_model, misfit, prefix
@@ -37,7 +37,7 @@ def save_weights(model: Layer, path: str | Path, notes: dict[str, str] | None = 
     """
     path = Path(path)
     if path.name.endswith(".weights.h5"):
-        keras_files.write_weights(path, [_stored(layer) for layer in _keras_layers(model)], model.name)
+        keras_writing.write_weights(path, stored_layers(model), model.name)
         return
     if path.suffix != ".safetensors":
         raise ValueError(f"weights are written to .safetensors or .weights.h5 files, got {str(path)!r}")
@@ -97,6 +97,11 @@ def _check_fit(model: Layer, path: Any, names: dict[str, Weight], found: dict[st
     if missing or unexpected or mismatched:
         faults = (("missing", missing), ("unexpected", unexpected), ("of another shape", mismatched))
         raise ValueError(misfit(path, model.name, faults))
+
+
+def stored_layers(model: Any) -> list[Stored]:
+    """The layers with their weights as Keras's files hold them. Raises ValueError for what has no place there."""
+    return [_stored(layer) for layer in _keras_layers(model)]
 
 
 def _keras_layers(model: Any) -> list[Any]:

@@ -4,6 +4,7 @@
 the device until somebody asks, so that a GPU need not stop after each step.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ class Metric:
     """
 
     direction: str | None = None
+    settings: tuple[str, ...] = ()
 
     def __init__(self, name: str):
         self.name = name
@@ -41,6 +43,10 @@ class Metric:
     def reset_state(self) -> None:
         """Forgets all batches."""
         raise NotImplementedError(f"{type(self).__name__} has no reset_state(self)")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this metric again: its name, and the attributes that are named in `settings`."""
+        return {"name": self.name, **{name: getattr(self, name) for name in self.settings}}
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What was gathered so far, by name, for a checkpoint: the attributes that are numbers or arrays."""
@@ -188,7 +194,7 @@ class CategoricalAccuracy(MeanMetric):
 class BinaryAccuracy(MeanMetric):
     """How often the prediction is on the label's side of `threshold`."""
 
-    direction = "up"
+    direction, settings = "up", ("threshold",)
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5):
         super().__init__(name, lambda y_true, y_pred: binary_accuracy(y_true, y_pred, threshold))
@@ -198,7 +204,7 @@ class BinaryAccuracy(MeanMetric):
 class SparseTopKCategoricalAccuracy(MeanMetric):
     """How often the class is among the k largest scores, for class numbers."""
 
-    direction = "up"
+    direction, settings = "up", ("k",)
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy"):
         super().__init__(name, lambda y_true, y_pred: sparse_top_k_categorical_accuracy(y_true, y_pred, k))
@@ -208,7 +214,7 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
 class TopKCategoricalAccuracy(MeanMetric):
     """How often the class is among the k largest scores, for one-hot labels."""
 
-    direction = "up"
+    direction, settings = "up", ("k",)
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy"):
         super().__init__(name, lambda y_true, y_pred: top_k_categorical_accuracy(y_true, y_pred, k))
@@ -225,6 +231,15 @@ METRICS: dict[str, Any] = {
 ACCURACY = ("accuracy", "acc")
 
 
+def serialize(metric: Metric) -> dict[str, Any]:
+    """The metric as plain data, in Keras's form. Raises ValueError for one of somebody's own."""
+    kind = type(metric)
+    if kind not in METRICS.values():
+        raise ValueError(f"the metric {metric.name!r} is a program of its own, which no file describes")
+    config = metric.get_config()
+    return {"module": "keras.metrics", "class_name": kind.__name__, "config": config, "registered_name": None}
+
+
 def get(identifier: Any, y_true: Any = None, y_pred: Any = None) -> Metric:
     """The metric called `identifier`: a name or class name of Keras's, a Metric, its class, a function, or a loss.
 
@@ -236,6 +251,12 @@ def get(identifier: Any, y_true: Any = None, y_pred: Any = None) -> Metric:
         return identifier
     if isinstance(identifier, losses.Loss):
         return LossMetric(identifier)
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        cls = _of_class(identifier["class_name"])
+        if cls is None:
+            raise ValueError(unknown("metric", identifier["class_name"], [c.__name__ for c in METRICS.values()]))
+        names = inspect.signature(cls.__init__).parameters
+        return get(cls(**{k: v for k, v in (identifier.get("config") or {}).items() if k in names}))
     if isinstance(identifier, type) and issubclass(identifier, Metric | losses.Loss):
         return get(identifier())  # type: ignore[call-arg]
     if isinstance(identifier, str):

@@ -34,6 +34,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    paired: tuple[str, ...] = ()  # those that alternate in Keras's files
 
     def __init__(
         self,
@@ -99,6 +100,14 @@ class Optimizer:
         """The arrays kept for each weight: those of the rule, of the moving average and of the accumulation."""
         accumulated = ("accumulated",) if self.gradient_accumulation_steps else ()
         return (*self.slots, *(("average",) if self.use_ema else ()), *accumulated)
+
+    def slot_groups(self) -> list[tuple[str, ...]]:
+        """The slots in the order in which Keras lists its variables: those of a group alternate over the weights."""
+        alternating = [slot for slot in self.slots if slot in self.paired]
+        shared = [slot for slot in self.all_slots if slot not in self.slots]
+        alone = [(slot,) for slot in (*shared, *self.slots) if slot not in alternating]
+        first = len(shared)
+        return [*alone[:first], *([tuple(alternating)] if alternating else []), *alone[first:]]
 
     def build(self, weights: Iterable[Any]) -> None:
         """Makes the slots of these weights, all zeros; those that have theirs keep them."""

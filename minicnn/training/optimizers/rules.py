@@ -81,6 +81,8 @@ class Adam(Optimizer):
     options: those of every Optimizer.
     """
 
+    paired = ("momentum", "velocity")
+
     def __init__(
         self,
         learning_rate: Rate = 0.001,
