@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, grouped, narrow, norm, pieces, pool, pooled, winograd
+from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, pieces, pool, pooled, winograd
 from minicnn.backend.cpu.choice import TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
@@ -82,6 +82,8 @@ class CpuBackend(Backend):
         kind = algorithm(x_shape, w.shape, window, out, w.dtype)
         if kind == "winograd4x1":
             return Prepared(kind, narrow.transform_kernel(w))
+        if kind == "lines":
+            return Prepared(kind, lines.transform_kernel(w))
         return Prepared(kind, winograd.transform_kernel(w, TILES[kind], window.groups)) if kind in TILES else None
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
@@ -96,6 +98,9 @@ class CpuBackend(Backend):
         if kind == "winograd4x1":
             u = prepared.u if prepared is not None and prepared.algorithm == kind else None
             return narrow.conv2d(x, w, pads, out, finish, u)
+        if kind == "lines":
+            u = prepared.u if prepared is not None and prepared.algorithm == kind else lines.transform_kernel(w)
+            return lines.conv2d(x, u, pads, out, lines.axis(w.shape), finish)
         kernel = conv if window.groups == 1 else grouped
         return kernel.conv2d(x, w, window, finish)
 
@@ -111,6 +116,9 @@ class CpuBackend(Backend):
             return winograd.conv2d(dy, u, pads, size, TILES[kind])
         if kind == "winograd4x1":
             return narrow.input_grad(dy, w, pads, size)
+        if kind == "lines":
+            pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(w.shape[:2], pads, strict=True))
+            return lines.conv2d(dy, lines.transform_kernel(conv.turned(w)), pads, size, lines.axis(w.shape))
         if grouped.is_depthwise(w.shape, window.groups):
             return grouped.depthwise_input_grad(dy, w, x_shape, window)
         if window.dilation == (1, 1):
@@ -129,6 +137,9 @@ class CpuBackend(Backend):
             return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), TILES[kind], window.groups)
         if kind == "winograd4x1":
             return narrow.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)))
+        if kind == "lines":
+            pads = window.explicit_pads(x.shape[1:3], w_shape[:2])
+            return lines.weight_grad(x, dy, pads, lines.axis(w_shape), max(w_shape[:2]))
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
 

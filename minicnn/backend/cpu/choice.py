@@ -8,6 +8,7 @@ reaches `rate`, which falls where it has few columns.
     winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / small(C, F) + TILE)
               + reading of the transformed w + its transform
     rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + 10*r*F*GATHER + CALL) + the same,  K = (r+2)*C
+    lines     segments of T tiles of 4: t*T*((MOVE + 2*L/RATE)*C + 2*C*F / small(C, F) + (MOVE + 2*4*T/RATE)*F)
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. Each pass of a training step transforms w or sums up a
@@ -18,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from minicnn.backend.cpu import lines
 from minicnn.backend.cpu.blocks import Blocks, is_depthwise
 from minicnn.backend.cpu.products import SHORTEST, SMALL
 from minicnn.backend.window import Window
@@ -28,7 +30,7 @@ RATE = 125.0  # operations a ns of a large product
 MIDDLE = 0.85  # what the products of Winograd's middle step reach of that, unless they are small
 TILE = 350.0  # ns a tile: calls
 KERNEL = {2: 10.0, 4: 40.0}  # ns for each C*F to transform a kernel: t*t numbers are written
-ROWS = 20.0  # the same for `narrow.py`
+ROWS, LINES = 20.0, 2.5  # the same for `narrow.py`, and for `lines.py` for each of K as well
 READ, MOST_TILES = 0.3, 128  # ns to read a number of a transformed kernel, once for so many tiles
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
 TILES = {"winograd2": 2, "winograd4": 4}
@@ -36,13 +38,16 @@ SPREAD, GATHER, CALL = 0.42, 0.55, 30.0  # ns a number of a patch transformed an
 
 
 def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> str:
-    """Which of `config.ALGORITHMS` but "auto" convolves x (N, H, W, C) with w (KH, KW, C/G, F).
+    """Which of `config.ALGORITHMS` but "auto", or "lines", convolves x (N, H, W, C) with w (KH, KW, C/G, F).
 
     passes: how many transforms of a kernel to count.
     Winograd takes float32 alone (float64 is asked for where digits count), and no `precision="highest"`.
     """
-    possible = winograd_fits(w_shape, window) and dtype == np.float32 and config.precision != "highest"
-    if not possible or config.conv == "direct":
+    if dtype != np.float32 or config.precision == "highest" or config.conv == "direct":
+        return "direct"
+    if lines.fits(w_shape, window):
+        return _lines_or_direct(tuple(x_shape), tuple(w_shape), window, tuple(out), passes)
+    if not winograd_fits(w_shape, window):
         return "direct"
     if config.conv != "auto":
         return config.conv if config.conv in TILES or window.groups == 1 else "direct"
@@ -52,6 +57,15 @@ def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5)
 def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> int:
     """m of F(m x m, 3 x 3) where `algorithm` chooses that, else 0."""
     return TILES.get(algorithm(x_shape, w_shape, window, out, dtype, passes), 0)
+
+
+def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float) -> str:
+    """The same for kernels of one row or column, which `lines.py` convolves with four rows or columns at a time."""
+    if config.conv != "auto":
+        return "lines" if config.conv == "winograd4x1" else "direct"
+    c, f, pixels = *w_shape[2:], x_shape[0] * out[0] * out[1]
+    quick = lines_cost(w_shape, pixels, out[0 if w_shape[0] > 1 else 1]) + passes * LINES * c * f * max(w_shape[:2])
+    return "lines" if quick < pixels * direct_cost(Blocks(w_shape, 1), window, out) else "direct"
 
 
 @lru_cache(maxsize=4096)
@@ -106,6 +120,17 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     middle = 2 * t2 * c * f / small_rate(c, f)
     kernel = reading(t2, c, f, count) + passes * KERNEL[m] * c * f
     return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
+
+
+def lines_cost(w_shape, pixels: int, length: int) -> float:
+    """Nanoseconds of a convolution along lines of y of this length."""
+    k, (c, f) = max(w_shape[:2]), w_shape[2:]
+    tiles = -(-length // lines.M)
+    segments = -(-tiles // lines.TILES)
+    each = lines.M * -(-tiles // segments)  # numbers of y in a segment
+    products = (k + lines.M - 1) * tiles
+    forth, back = ((MOVE + 2 * cells / RATE) for cells in (min(each + k - 1, length), each))
+    return pixels / length * products * (forth * c + 2 * c * f / small_rate(c, f) + back * f)
 
 
 def neighbours_of_rows(f: int) -> int:

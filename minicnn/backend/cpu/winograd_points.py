@@ -15,6 +15,11 @@ POINTS = {
     2: (Fraction(0), Fraction(1), Fraction(-1)),
     4: (Fraction(0), Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2)),
 }  # and infinity
+ROW_POINTS = {  # of F(4, k) along one axis, the best of some hundred sets for each
+    3: POINTS[4],
+    5: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-1/2", "5/3", "-5/3"))),
+    7: tuple(map(Fraction, ("0", "3/4", "-3/4", "4/3", "-4/3", "2/5", "-2/5", "5/2", "-5/2"))),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def points(m: int) -> Points:
 
 @dataclass(frozen=True)
 class RowPoints:
-    """F(4, 3) along one axis, in float32.   input: (6, 6)   kernel: (6, 3)   output: (4, 6)   upstream: (6, 4) of dy"""
+    """F(4, k) along one axis, t = k + 3.   input: (t, t)   kernel: (t, k)   output: (4, t)   upstream: (t, 4) of dy"""
 
     input: np.ndarray
     kernel: np.ndarray
@@ -53,22 +58,22 @@ class RowPoints:
 
 
 @lru_cache
-def row_points() -> RowPoints:
-    """The matrices of F(4, 3)."""
-    a, g, b = (np.ascontiguousarray(matrix.astype(np.float32)) for matrix in cook_toom(POINTS[4], 4))
+def row_points(k: int = 3) -> RowPoints:
+    """The matrices of F(4, k), for k = 3, 5 and 7, in float32."""
+    a, g, b = (np.ascontiguousarray(matrix.astype(np.float32)) for matrix in cook_toom(ROW_POINTS[k], 4, k))
     return RowPoints(b, g, a, np.ascontiguousarray(a.T))
 
 
-def cook_toom(finite, m: int):
-    """A^T (m, t), G (t, 3) and B^T (t, t) in float64, with y = A^T [(G w) * (B^T x)].
+def cook_toom(finite, m: int, k: int = 3):
+    """A^T (m, t), G (t, k) and B^T (t, t) of F(m, k) in float64, with y = A^T [(G w) * (B^T x)].
 
     Row i of G has the powers of point i over the product of its distances to the others; row i of B^T the coefficients
     of the product of (z - other points); column i of A^T its powers; the last of each stands for infinity.
     Blahut 2010, Fast Algorithms for Signal Processing, section 5.2.
     """
     distances = [np.prod([p - q for q in finite if q != p]) for p in finite]
-    a = [[*(p**k for p in finite), Fraction(k == m - 1)] for k in range(m)]
-    g = [[p**k / d for k in range(3)] for p, d in zip(finite, distances, strict=True)] + [[0, 0, 1]]
+    a = [[*(p**i for p in finite), Fraction(i == m - 1)] for i in range(m)]
+    g = [[p**i / d for i in range(k)] for p, d in zip(finite, distances, strict=True)] + [[0] * (k - 1) + [1]]
     b = [[*_product(q for q in finite if q != p), 0] for p in finite] + [_product(finite)]
     return tuple(np.array(matrix, np.float64) for matrix in (a, g, b))
 
