@@ -17,7 +17,8 @@ from minicnn.backend import to_numpy
 from minicnn.layers.symbols import Node
 from minicnn.study.digits import BATCH_SIZE, Split, seeded
 from minicnn.study.drawing import STYLES, axes, label_ends
-from minicnn.study.flow import cosine, norm, share
+from minicnn.study.flow import share
+from minicnn.study.measures import cosine, norm
 from minicnn.study.probing import batch_norms, undisturbed
 from minicnn.study.result import Picture, Result, Table
 from minicnn.study.subjects import subject

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
-from minicnn.backend import to_numpy
 from minicnn.names import snake_case
 from minicnn.study.blocks import Block, Graph
+from minicnn.study.measures import cosine, dot, norm, ratio
 from minicnn.study.output import plain
 from minicnn.study.recording import Record, record
 from minicnn.tensor import Tensor
@@ -227,27 +227,9 @@ def edges_within(graph: Graph, block: Block, inside: set[Tensor]) -> Iterable[tu
             yield from ((tensor, position) for position, parent in graph.parents(tensor) if parent in inside)
 
 
-def norm(array: Any) -> float:
-    """The Euclidean norm, in float64."""
-    flat = to_numpy(array).astype("float64", copy=False).ravel()
-    return float(np.sqrt(flat @ flat))
-
-
-def inner(a: Any, b: Any) -> float:
-    """The inner product, in float64."""
-    return float(to_numpy(a).astype("float64", copy=False).ravel() @ to_numpy(b).astype("float64", copy=False).ravel())
-
-
 def share(part: Any, whole: Any) -> float:
     """<part, whole> / |whole|^2: shares of all parts add up to 1. Not a number where the whole vanishes."""
-    size = inner(whole, whole)
-    return inner(part, whole) / size if size > 0 else math.nan
-
-
-def cosine(a: Any, b: Any) -> float:
-    """The cosine of the angle between two gradients; not a number where one vanishes."""
-    size = norm(a) * norm(b)
-    return inner(a, b) / size if size > 0 else math.nan
+    return ratio(dot(part, whole), dot(whole, whole))
 
 
 def op_of(tensor: Tensor) -> str:
