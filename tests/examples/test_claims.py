@@ -18,6 +18,7 @@ SMALL = {
     "skip_keeps_a_one": {"network": "resnet20", "epochs": 1, "images": 8},
     "plain_networks_degrade": {"depths": (20, 20), "epochs": 1},
     "bn_after_add_hurts": {"n": 1, "epochs": 1, "seeds": 1},
+    "aux_heads_feed_early_layers": {"images": 2},
     "removing_a_block": {"networks": ("plain20", "resnet20"), "epochs": 1},
 }
 
