@@ -1,6 +1,6 @@
 """Which of our networks is held against which Keras model, and at which input.
 
-`tests/parity/test_pairs.py` compares them all, `python -m tests.parity.table` prints the table of the README.
+`tests/parity/test_pairs.py` compares them all, `python -m tests.parity.table` prints the table of docs/parity.md.
 """
 
 import importlib

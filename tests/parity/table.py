@@ -1,4 +1,4 @@
-"""The README's table of parity: `python -m tests.parity.table` prints it, `--write FILE` also puts it into a file.
+"""The table of docs/parity.md: `python -m tests.parity.table` prints it, `--write FILE` also puts it into a file.
 
 One row for each pair of tests/parity/pairs.py: the network, its parameters, the worst error of its outputs and of any
 weight's gradient against the Keras model, in float64. The parameters are those at the native size, with 1000 (or 10)
