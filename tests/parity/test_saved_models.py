@@ -14,7 +14,7 @@ FAMILIES = {  # one of each family; the others have no other layers
     "resnet20": ("B", (8, 12, 1)),
     "inception_v1": ("notebook", (32, 64, 3)),
 }
-LARGE = ("inception_v3", "inception_v4", "inception_resnet_v2", "resnext50", "resnet50", "resnet18", "preact110", "vgg16_inception")
+LARGE = ("inception_v3", "inception_v4", "inception_resnet_v2", "resnext50", "resnet50", "resnet18", "preact110")
 SLOW = [pair for pair in PAIRS if pair.slow and pair.network.startswith(LARGE)]
 
 
