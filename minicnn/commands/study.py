@@ -49,7 +49,7 @@ def resolve(argv: Sequence[str]) -> SimpleNamespace:
     for kind, name, known in (
         ("study", settings.name, INSTRUMENTS),
         ("model", settings.model, zoo.names()),
-        ("data set", settings.dataset, data.names()),
+        ("data set", settings.dataset, named_sets()),
     ):
         if name is not None and name not in known:
             raise UsageError(unknown(kind, name, known))
@@ -61,6 +61,11 @@ def resolve(argv: Sequence[str]) -> SimpleNamespace:
         if settings.variant not in variants:
             raise UsageError(unknown(f"variant of {model}", settings.variant, variants))
     return settings
+
+
+def named_sets() -> list[str]:
+    """The data sets that a name is enough for: not pictures in a folder."""
+    return [name for name in data.names() if name != "folder"]
 
 
 def asked(settings: SimpleNamespace) -> Settings:
@@ -102,7 +107,13 @@ def parser() -> Parser:
     made.add_argument("name", metavar="NAME", nargs="?", help=f"one of: {', '.join(INSTRUMENTS)}")
     made.add_argument("model", metavar="MODEL", nargs="?", help="a network of the zoo (default: the instrument's)")
     made.add_argument("--variant", metavar="NAME", help="form of the network, e.g. B for resnet56")
-    made.add_argument("--dataset", metavar="NAME", default="digits", help="default: digits, which are embedded")
+    sets = ", ".join(named_sets())
+    made.add_argument(
+        "--dataset",
+        metavar="NAME",
+        default="digits",
+        help=f"one of: {sets} (default: digits); files are looked for in the folder that MINICNN_DATA names",
+    )
     made.add_argument("--weights", metavar="FILE", help="of a trained network")
     made.add_argument("--epochs", metavar="N", type=at_least(0), help="of training, before or during the study")
     made.add_argument("-b", "--batch-size", metavar="N", type=at_least(1), help="images at a time")

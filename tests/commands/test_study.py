@@ -69,6 +69,7 @@ def test_without_matplotlib_the_figures_come_all_the_same(capsys, tmp_path, monk
         (["decompose", "resnet51"], USAGE, "unknown model 'resnet51': did you mean 'resnet"),
         (["decompose", "--variant", "C"], USAGE, "unknown variant of resnet56 'C'"),
         (["decompose", "--dataset", "digit"], USAGE, "unknown data set 'digit': did you mean 'digits'?"),
+        (["decompose", "--dataset", "folder"], USAGE, "unknown data set 'folder': known are cifar10, digits, "),
         (["decompose", "--epoch", "1"], USAGE, "unknown flag '--epoch': did you mean '--epochs'?"),
         (["decompose", "--epochs", "-1"], USAGE, "--epochs: must be at least 0, got -1"),
         (["decompose", "-b", "0"], USAGE, "--batch-size: must be at least 1, got 0"),
