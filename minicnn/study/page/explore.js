@@ -7,7 +7,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const state = { at: 0, width: "log", every: false, open: new Set(), chosen: null, over: null, timer: null };
   const view = { x: 0, y: 0, k: 1 };
-  const THIN = 1, THICK = 18, DECADES = 4;
+  const THIN = 1, THICK = 18, DECADES = 8;
 
   function make(name, attributes = {}, parent = null, text = null) {
     const element = document.createElementNS(SVG, name);
@@ -33,16 +33,30 @@
     const before = edges[sources[i][0]].from;
     if (readers[before].length === 1 && nodes[before].kind !== "input") chain[i] = chain[before];
   });
+  const MINOR = /^(BatchNormalization|Activation|ReLU|Dropout|ZeroPadding2D|Flatten|Reshape|Softmax|Identity)$/;
+  const LONG = 6;   // a chain of more layers than this is cut before each of them
+  function cut(members) {
+    if (members.filter((i) => !MINOR.test(nodes[i].type)).length <= LONG) return;
+    let first = members[0], started = false;
+    for (const i of members) {
+      const major = !MINOR.test(nodes[i].type);
+      if (major && started) first = i;
+      started = started || major;
+      chain[i] = first;
+    }
+  }
+  const uncut = new Map();
+  chain.forEach((first, i) => uncut.set(first, [...(uncut.get(first) || []), i]));
+  for (const members of uncut.values()) cut(members);
   const chains = new Map();
   chain.forEach((first, i) => chains.set(first, [...(chains.get(first) || []), i]));
   const folded = (first) => !state.every && !state.open.has(first) && chains.get(first).length > 1;
   const home = (i) => (folded(chain[i]) ? chain[i] : i);
 
-  const MINOR = /^(BatchNormalization|Activation|ReLU|Dropout|ZeroPadding2D|Flatten|Reshape|Softmax|Identity)$/;
   function lines(members) {
     const shown = members.filter((i) => !MINOR.test(nodes[i].type));
     const kept = (shown.length ? shown : [members[members.length - 1]]).map((i) => nodes[i].label);
-    return kept.length > 6 ? [...kept.slice(0, 5), `and ${kept.length - 5} more`] : kept;
+    return kept;
   }
   function boxes() {
     const seen = new Map();
@@ -65,7 +79,9 @@
   // Layout ------------------------------------------------------------------------------------------------------------
   function arrange() {
     const graph = new dagre.graphlib.Graph({ multigraph: true });
-    graph.setGraph({ rankdir: "TB", nodesep: 26, ranksep: 30, edgesep: 22, marginx: 30, marginy: 24 });
+    const form = { rankdir: "TB", nodesep: 26, ranksep: 30, edgesep: 22, marginx: 30, marginy: 24 };
+    // Upper left: the skips of a residual network become one straight line. What has none is centred.
+    graph.setGraph(edges.some((edge) => edge.role === "skip") ? { ...form, align: "UL" } : form);
     graph.setDefaultEdgeLabel(() => ({}));
     const shown = boxes();
     for (const box of shown.values()) graph.setNode(String(box.id), { width: box.width, height: box.height });
@@ -325,8 +341,9 @@
     let title = "Norm of the gradient at the fork, block by block";
     if (rows.length < 2) {
       title = "Norm of the gradient, layer by layer";
-      rows = nodes.map((node, i) => ({ name: node.name, node: i, thing: { node: i }, of: { trunk: node.gradient } }));
-      rows = rows.filter(({ node }) => nodes[node].parameters && nodes[node].shape.length > 1);
+      rows = [...chains].filter(([, members]) => members.some((i) => nodes[i].parameters)).map(([first, members]) => ({
+        name: nodes[first].name, node: first, thing: { node: first }, of: { trunk: nodes[members.at(-1)].gradient },
+      }));
     }
     if (!rows.length) { section.hidden = true; return; }
     section.querySelector("h2").textContent = title;
@@ -336,7 +353,7 @@
     svg.style.height = `${height}px`;
     const all = rows.flatMap((row) => Object.values(row.of).flat()).filter((v) => v > 0);
     const low = Math.floor(Math.log10(Math.min(...all))), high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...all))));
-    const x = (value) => 44 + 246 * (Math.log10(value) - low) / (high - low), y = (row) => 8 + step * (row + 0.5);
+    const x = (value) => 44 + 238 * (Math.log10(value) - low) / (high - low), y = (row) => 8 + step * (row + 0.5);
     const every = Math.ceil((high - low) / 6);
     for (let n = low; n <= high; n += every) {
       make("line", { x1: x(10 ** n), x2: x(10 ** n), y1: 4, y2: height - 26, stroke: "#e3e6ea" }, svg);
@@ -392,7 +409,7 @@
     const { width: w, height: h } = scene.graph.graph(), [W, H] = size();
     view.k = Math.min(1.1, Math.max(0.55, Math.min((W - 8) / w, Math.max(H / h, 0.8))));
     const fits = h * view.k <= H, first = scene.boxes.get(home(0));
-    view.x = fits ? (W - w * view.k) / 2 : W / 2 - first.x * view.k;
+    view.x = w * view.k <= W ? (W - w * view.k) / 2 : W / 2 - first.x * view.k;
     view.y = fits ? (H - h * view.k) / 2 : 52;
     apply();
   }
@@ -447,7 +464,7 @@
     const { step, epoch, loss } = snapshots[at];
     const text = $("moment"), bold = document.createElement("b");
     bold.textContent = step ? `step ${step}` : "before training";
-    text.replaceChildren(bold, step ? ` · epoch ${number(epoch)}` : "", ` · loss of the batch ${number(loss)}`);
+    text.replaceChildren(bold, step ? ` · epoch ${number(epoch)}` : "", ` · loss ${number(loss)}`);
     $("slider").setAttribute("aria-valuetext", text.textContent);
     widths();
     profile();
