@@ -5,6 +5,8 @@ from minicnn.training.metrics import (
     CategoricalAccuracy,
     Mean,
     Metric,
+    Precision,
+    Recall,
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
@@ -17,7 +19,7 @@ from minicnn.training.metrics import (
 )
 
 __all__ = [
-    "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "SparseCategoricalAccuracy",
+    "BinaryAccuracy", "CategoricalAccuracy", "Mean", "Metric", "Precision", "Recall", "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy", "binary_accuracy", "categorical_accuracy", "get",
     "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """keras.utils"""
 
 from minicnn.config import set_random_seed
+from minicnn.data.encoding import normalize, to_categorical
 
-__all__ = ["set_random_seed"]
+__all__ = ["normalize", "set_random_seed", "to_categorical"]
