@@ -23,6 +23,8 @@ from minicnn.names import snake_case
 from minicnn.names import unknown as unknown_name
 from minicnn.tensor import Tensor, Weight, apply, no_grad, scope
 
+NO_LAYERS = frozenset({bool, int, float, str, type(None), dict, np.ndarray, Tensor, Weight})
+OWN_LISTS = frozenset({"own_weights", "calls", "_penalties"})
 UNKNOWN = (97, 89)  # stand in for a height and a width that are not known; odd enough to be found again in the result
 
 
@@ -134,7 +136,10 @@ class Layer:
     def sublayers(self) -> list["Layer"]:
         """The layers that are attributes of this one, or stand in a list that is, in the order of their making."""
         found: list[Layer] = []
-        for value in vars(self).values():
+        for name, value in vars(self).items():  # asked for at each step, of every layer: what cannot be one goes by
+            kind = type(value)
+            if kind in NO_LAYERS or name in OWN_LISTS:
+                continue
             if isinstance(value, Layer):
                 found.append(value)
             elif isinstance(value, (list, tuple)):

@@ -11,7 +11,6 @@ from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.reference import Backend
-from minicnn.backend.window import Window
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
@@ -147,19 +146,27 @@ class CpuBackend(Backend):
         """As the reference, at once where channels are few; then what is kept are the bits of `pooled.py`."""
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool(x, w, window, bias, relu, keep, prepared)
-        return pooled.conv2d(x, w, window, bias, relu, keep)
+        if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
+            return pooled.conv2d(x, w, window, bias, relu, keep)
+        halved = pooled.halved_pads(window, x.shape, w.shape)
+        cells = self.conv2d(pooled.blocks_of_pixels(x), pooled.block_kernel(w), halved)
+        return pooled.pool_cells(cells, bias, relu, keep)
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
-        """As the reference; dx as a convolution of blocks of 2x2 pixels."""
+        """As the reference; dx as a convolution of blocks of 2x2 pixels, and dw, where that may be Winograd's."""
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs)
-        dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
-        if cells is None:
+        kernel, halved = pooled.block_kernel(w), pooled.halved_pads(window, x.shape, w.shape)
+        if pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
+            cells, db = pooled.gradient_of_cells(dy, y, kept, relu)
+            dw = self.conv2d_weight_grad(pooled.blocks_of_pixels(x), cells, kernel.shape, halved)
+            dw = pooled.kernel_of_blocks(dw, w.shape)
+        else:
+            dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
+        if not needs[0]:
             return None, dw, db
         n, height, width, c = x.shape
-        (top, bottom), (left, right) = window.explicit_pads((height, width), w.shape[:2])
-        halved = Window(pads=((top // 2, bottom // 2), (left // 2, right // 2)))
-        dx = self.conv2d_input_grad(cells, pooled.block_kernel(w), (n, height // 2, width // 2, 4 * c), halved)
+        dx = self.conv2d_input_grad(cells, kernel, (n, height // 2, width // 2, 4 * c), halved)
         return pooled.pixels_of_blocks(dx, c), dw, db
 
     # Pooling: images have nothing to do with each other --------------------------------------------------------------
@@ -168,9 +175,13 @@ class CpuBackend(Backend):
         """As the reference, rows first, then columns."""
         return pool.max_pool(x, size, window)
 
-    def max_pool_grad(self, dy, x, y, size, window):
-        """As the reference, to the first row first, then to its first cell."""
-        return pool.max_pool_grad(dy, x, y, size, window)
+    def max_pool_winners(self, x, size, window):
+        """As the reference, band by band."""
+        return pool.max_pool_winners(x, size, window)
+
+    def max_pool_grad(self, dy, winners, x_shape, size, window):
+        """As the reference, band by band."""
+        return pool.max_pool_grad(dy, winners, x_shape, size, window)
 
     def avg_pool(self, x, size, window):
         """As the reference, rows first, then columns."""

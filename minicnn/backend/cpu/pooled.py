@@ -9,13 +9,15 @@ Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for 
 
 import numpy as np
 
-from minicnn.backend.cpu.choice import pooled_neighbours
+from minicnn.backend.cpu.choice import algorithm, pooled_neighbours
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
+from minicnn.backend.cpu.rows import constants, tiled
 from minicnn.backend.cpu.winograd import place
 from minicnn.backend.window import Window
 
+PIECE_NUMBERS = 1 << 14  # of y in a piece that is pooled
 PIECE_BYTES = 3 << 18  # of patches and products of a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 MOST_CHANNELS, MOST_FILTERS = 16, 32  # beyond them products are wide enough without four cells in each
@@ -93,13 +95,26 @@ def conv2d(x, w, window: Window, bias=None, relu=True, keep=True):
     kernel = blocks.kernel(w)
     y = empty((len(x), *blocks.out, blocks.f), np.result_type(x, w))
     bits = np.empty((3, len(x), blocks.out[0], blocks.wide, blocks.run), bool) if keep else None
-    wide_bias = None if bias is None else np.tile(bias, blocks.out[1])
+    finish = pool_of(bias, relu, y, bits, blocks.q)
 
     def work(images):
         patches = blocks.patches(x[images], y.dtype)
         cells = product(patches, kernel, scratch("cells", (len(patches), 4 * blocks.run), y.dtype))
-        cells = cells.reshape(-1, 4, blocks.run)
-        target = y[images].reshape(-1, blocks.run)
+        finish(cells, images)
+
+    run(work, blocks.pieces(y.itemsize))
+    return y, bits
+
+
+def pool_of(bias, relu: bool, y, bits, q: int):
+    """finish(cells, images): from the cells (P, 4 * q*F) of some images their y, and their bits if they are kept."""
+    wide, f = y.shape[2:]
+    wide_bias = None if bias is None else tiled(bias, wide)
+    zero = constants(0, wide * f, y.dtype)
+
+    def finish(cells, images):
+        target = y[images].reshape(-1, q * f)
+        cells = cells.reshape(len(target), 4, -1)
         upper = np.maximum(cells[:, 0], cells[:, 1], out=scratch("upper", target.shape, y.dtype))
         lower = np.maximum(cells[:, 2], cells[:, 3], out=scratch("lower", target.shape, y.dtype))
         if bits is not None:
@@ -108,54 +123,109 @@ def conv2d(x, w, window: Window, bias=None, relu=True, keep=True):
             np.greater(cells[:, 3], cells[:, 2], out=right_below)
             np.greater(lower, upper, out=below)
         np.maximum(upper, lower, out=target)
-        rows = target.reshape(-1, blocks.out[1] * blocks.f)
+        rows = target.reshape(-1, wide * f)
         if wide_bias is not None:
             np.add(rows, wide_bias, out=rows)
         if relu:
-            np.maximum(rows, 0, out=rows)
+            np.maximum(rows, zero, out=rows)
 
-    run(work, blocks.pieces(y.itemsize))
-    return y, bits
+    return finish
 
 
 def gradients(dy, y, bits, x, w, window: Window, relu=True, cells_wanted=False):
-    """dw, db, and, where dx is wanted, the gradient of what was pooled as blocks (N, H', W', 4F), cell by cell."""
+    """dw, db, and, where dx is wanted, the gradient of the cells as blocks (N, H', W', 4F)."""
     blocks = Blocks(x.shape, w.shape, window)
-    dtype, rows = y.dtype, blocks.run
+    dtype = y.dtype
     pieces = blocks.pieces(dtype.itemsize)
     groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
-    sums = np.zeros((len(groups), blocks.depth, 4 * rows), dtype)
-    biases = np.zeros((len(groups), rows), dtype)
+    sums = np.zeros((len(groups), blocks.depth, 4 * blocks.run), dtype)
+    biases = np.zeros((len(groups), blocks.run), dtype)
     found = empty((*y.shape[:3], 4, blocks.f), dtype) if cells_wanted else None
 
     def work(g):
         for images in groups[g]:
-            upstream = dy[images].reshape(-1, rows)
-            if relu:
-                positive = np.greater(y[images].reshape(upstream.shape), 0, out=scratch("hit", upstream.shape, bool))
-                upstream = np.multiply(upstream, positive, out=scratch("rest", upstream.shape, dtype))
-            cells = scratch("cells", (len(upstream), 4, rows), dtype)
-            share_out(upstream, [b[images].reshape(upstream.shape) for b in bits], cells)
+            cells = scratch("cells", (len(y[images]) * blocks.out[0] * blocks.wide, 4, blocks.run), dtype)
+            biases[g] += share_out(dy, y, bits, images, relu, cells)
             if found is not None:
                 by_cell = cells.reshape(*found[images].shape[:2], blocks.wide, 4, blocks.q, blocks.f)
                 np.copyto(found[images].reshape(*by_cell.shape[:3], blocks.q, 4, -1), by_cell.swapaxes(3, 4))
             patches, part = blocks.patches(x[images], dtype), scratch("part", sums.shape[1:], dtype)
-            np.add(sums[g], sum_of_products(patches, cells.reshape(len(upstream), -1), part), out=sums[g])
-            biases[g] += np.matmul(np.ones(len(upstream), dtype), upstream)
+            np.add(sums[g], sum_of_products(patches, cells.reshape(len(cells), -1), part), out=sums[g])
 
     run(work, range(len(groups)))
-    db = biases.reshape(-1, blocks.f).sum(axis=0, dtype=np.float64).astype(dtype)
+    db = channel_sums(biases, blocks.f)
     return blocks.fold(sums.sum(axis=0)), db, None if found is None else found.reshape(*y.shape[:3], -1)
 
 
-def share_out(upstream, bits, cells):
-    """Each number to the cell of its window that was the maximum: (P, q*F) -> (P, 4, q*F)"""
-    right, right_below, below = bits
-    lower = np.multiply(upstream, below, out=scratch("lower", upstream.shape, upstream.dtype))
-    upper = np.subtract(upstream, lower, out=scratch("upper", upstream.shape, upstream.dtype))
+def gradient_of_cells(dy, y, bits, relu=True):
+    """The gradient of the cells as blocks, (N, H', W', 4F), and db, for q = 1."""
+    f, pieces = y.shape[3], image_spans(len(y), y[:1].size, PIECE_NUMBERS)
+    cells, biases = empty((*y.shape[:3], 4, f), y.dtype), np.empty((len(pieces), f), y.dtype)
+
+    def work(i):
+        biases[i] = share_out(dy, y, bits, pieces[i], relu, cells[pieces[i]].reshape(-1, 4, f))
+
+    run(work, range(len(pieces)))
+    return cells.reshape(*y.shape[:3], 4 * f), channel_sums(biases, f)
+
+
+def channel_sums(sums, f: int):
+    """(..., q*F) -> (F,), in float64 on the way."""
+    return sums.reshape(-1, f).sum(axis=0, dtype=np.float64).astype(sums.dtype)
+
+
+def share_out(dy, y, bits, images, relu: bool, cells):
+    """Each number of dy to the cell of its window that was the maximum, (P, 4, q*F); gives their sum (q*F,)."""
+    shape = len(cells), cells.shape[2]
+    upstream, dtype = dy[images].reshape(shape), y.dtype
+    if relu:
+        positive = np.greater(y[images].reshape(shape), 0, out=scratch("hit", shape, bool))
+        upstream = np.multiply(upstream, positive, out=scratch("rest", shape, dtype))
+    right, right_below, below = (b[images].reshape(shape) for b in bits)
+    lower = np.multiply(upstream, below, out=scratch("lower", shape, dtype))
+    upper = np.subtract(upstream, lower, out=scratch("upper", shape, dtype))
     for part, second, cell in ((upper, right, 0), (lower, right_below, 2)):
-        np.multiply(part, second, out=cells[:, cell + 1])
-        np.subtract(part, cells[:, cell + 1], out=cells[:, cell])
+        other = np.multiply(part, second, out=scratch("other", shape, dtype))
+        np.subtract(part, other, out=cells[:, cell])
+        np.copyto(cells[:, cell + 1], other)
+    return np.matmul(constants(1, len(cells), dtype), upstream)
+
+
+# As blocks of 2x2 pixels ----------------------------------------------------------------------------------------------
+
+
+def in_blocks(x_shape, w_shape, window: Window, dtype) -> bool:
+    """Whether Winograd serves: for blocks of 2x2 pixels a kernel of 4x4 or 5x5 is one of 3x3."""
+    kh, kw, c, f = w_shape
+    halved, out = halved_pads(window, x_shape, w_shape), window.output_size(x_shape[1:3], w_shape[:2])
+    shapes = (x_shape[0], x_shape[1] // 2, x_shape[2] // 2, 4 * c), (kh // 2 + 1, kw // 2 + 1, 4 * c, 4 * f)
+    return algorithm(*shapes, halved, (out[0] // 2, out[1] // 2), dtype) != "direct"
+
+
+def halved_pads(window: Window, x_shape, w_shape) -> Window:
+    """The window of the convolution between blocks."""
+    (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], w_shape[:2])
+    return Window(pads=((top // 2, bottom // 2), (left // 2, right // 2)))
+
+
+def pool_cells(cells, bias, relu: bool, keep: bool):
+    """y and the bits, as `conv2d`, from the cells as blocks (N, H', W', 4F)."""
+    n, tall, wide, f = *cells.shape[:3], cells.shape[3] // 4
+    y = empty((n, tall, wide, f), cells.dtype)
+    bits = np.empty((3, *y.shape), bool) if keep else None
+    finish = pool_of(bias, relu, y, bits, 1)
+    run(lambda images: finish(cells[images], images), image_spans(n, y[:1].size, PIECE_NUMBERS))
+    return y, bits
+
+
+def blocks_of_pixels(x):
+    """(N, H, W, C) -> (N, H/2, W/2, 4C)"""
+    n, tall, wide, c = x.shape
+    found = empty((n, tall // 2, wide // 2, 4 * c), x.dtype)
+    item = np.dtype((np.void, 2 * c * x.itemsize))
+    pairs = np.ascontiguousarray(x).reshape(n, tall // 2, 2, wide // 2, 2 * c).view(item)[..., 0]
+    np.copyto(found.reshape(n, tall // 2, wide // 2, 2, 2 * c).view(item)[..., 0], pairs.transpose(0, 1, 3, 2))
+    return found
 
 
 def block_kernel(w):
@@ -168,6 +238,15 @@ def block_kernel(w):
             found[a : a + kh, b : b + kw, :, a, b] = w
     found = found.reshape(tall, 2, wide, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
     return np.ascontiguousarray(found).reshape(tall, wide, 4 * c, 4 * f)
+
+
+def kernel_of_blocks(kernel, w_shape):
+    """The gradient of `block_kernel`: (KH//2 + 1, KW//2 + 1, 4C, 4F) -> (KH, KW, C, F)"""
+    kh, kw, c, f = w_shape
+    tall, wide = kernel.shape[:2]
+    cells = kernel.reshape(tall, wide, 2, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
+    cells = cells.reshape(2 * tall, 2 * wide, c, 2, 2, f)
+    return sum(cells[a : a + kh, b : b + kw, :, a, b] for a in range(2) for b in range(2))
 
 
 def pixels_of_blocks(blocks, c: int):
