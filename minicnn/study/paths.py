@@ -179,7 +179,7 @@ def norm_picture(found: dict[str, Figures], names: dict[str, str]) -> Picture:
     series = (
         ("norm", "all, exactly", 0.35, -22),
         ("single", "one path", 0.3, -30),
-        ("estimate", "one x number", 0.35, 18),
+        ("estimate", "one x number", 0.45, 18),
     )
 
     def draw(figure):
