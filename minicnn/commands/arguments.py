@@ -180,6 +180,8 @@ def _check_schedule(settings: dict[str, Any], given: dict[str, Any]) -> None:
     need = needs.get(settings["sched"])
     if need and not settings[need]:
         raise UsageError(f"--sched {settings['sched']} needs --{need.replace('_', '-')}")
+    if settings["sched"] == "plateau" and settings["warmup_epochs"]:
+        raise UsageError("--warmup-epochs does not go with --sched plateau, which changes a constant rate")
     used = {
         "decay_epochs": ("step", "exponential"),
         "decay_milestones": ("multistep",),

@@ -21,6 +21,7 @@ from minicnn.model import Model
 from minicnn.names import unknown
 from minicnn.training import optimizers, schedules
 from minicnn.training.losses import SparseCategoricalCrossentropy
+from minicnn.zoo.heads import without_heads as without_heads
 
 # The data ------------------------------------------------------------------------------------------------------------
 
@@ -176,11 +177,6 @@ def build(settings: SimpleNamespace, classes: int) -> Model:
         if more and "aux" in str(error):
             raise UsageError(f"--aux-weight: {settings.model} has no auxiliary heads") from None
         raise
-
-
-def without_heads(model: Model) -> Model:
-    """The network as it is used, without its auxiliary heads: the same layers and weights."""
-    return Model(model.inputs[0], model.outputs[0], name=model.name) if len(model.outputs) > 1 else model
 
 
 class Feed:

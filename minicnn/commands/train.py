@@ -23,7 +23,7 @@ from minicnn.commands.runs import make_folder, write_text
 from minicnn.commands.watching import Rows, Saver, remembered_signals
 from minicnn.model import saving
 from minicnn.training import Callback, checkpoints
-from minicnn.training.callbacks import LambdaCallback
+from minicnn.training.callbacks import EarlyStopping, LambdaCallback, ReduceLROnPlateau, TensorBoard
 from minicnn.training.progress import Progress
 from minicnn.training.recalibration import recalibrate
 from minicnn.training.store import Store
@@ -190,9 +190,10 @@ class Run:
     def fit(self) -> None:
         """Trains to the end, or to where a signal or a loss that is not finite stops it."""
         settings, start = self.settings, None if self.found is None else self.found.checkpoint
-        if start is not None and start.facts.get("finished") and "patience" in start.facts["config"]:
-            self.say("the run had stopped early: there is nothing left to do")
-            return
+        epochs = settings.epochs
+        if start is not None and start.facts["finished"] and start.facts["config"]["patience"] == settings.patience:
+            self.say("the run has ended early, for want of progress: a larger --patience would go on")
+            epochs = start.facts["epoch"]
         first = {} if start is None else {
             "initial_epoch": start.facts["epoch"], "initial_step": start.facts["position"]
         }  # fmt: skip
@@ -200,7 +201,7 @@ class Run:
             # A loss that runs away has a message of its own, from Rows.
             warnings.filterwarnings("ignore", "(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
             self.model.fit(
-                self.feed, epochs=settings.epochs, verbose=0, validation_data=self.validation,
+                self.feed, epochs=epochs, verbose=0, validation_data=self.validation,
                 plan=not settings.debug_nan, callbacks=self._callbacks(received, start), **first,
             )  # fmt: skip
 
@@ -223,15 +224,16 @@ class Run:
 
     def _scheduling(self, main: str | None) -> list[Callback]:
         """What acts on the numbers of an epoch: plateau, patience, TensorBoard."""
-        settings, made = self.settings, []
+        settings = self.settings
+        made: list[Callback] = []
         monitor = "loss" if self.validation is None else "val_loss"
         if settings.sched == "plateau":
             given = {"factor": settings.decay_rate, "patience": settings.sched_patience}
-            made.append(_callback("ReduceLROnPlateau", monitor=monitor, min_lr=settings.min_lr or 0.0, **given))
+            made.append(ReduceLROnPlateau(monitor, min_lr=settings.min_lr or 0.0, **given))
         if settings.patience is not None:
-            made.append(_callback("EarlyStopping", monitor=monitor, patience=settings.patience))
+            made.append(EarlyStopping(monitor, patience=settings.patience))
         if settings.tensorboard:
-            made.append(_callback("TensorBoard", log_dir=str(self.folder / "tensorboard")))
+            made.append(TensorBoard(self.folder / "tensorboard"))
         return made
 
     def _facts(self) -> dict[str, Any]:
@@ -287,9 +289,3 @@ class Run:
         print(f"test accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}  ({test.samples} images)")
         with contextlib.suppress(ImportError):  # no matplotlib, no picture
             draw_curves(self.folder, f"{settings.model} on {settings.dataset}")
-
-
-def _callback(name: str, **arguments: Any) -> Callback:
-    from minicnn.training import callbacks
-
-    return getattr(callbacks, name)(**arguments)

@@ -48,6 +48,7 @@ def test_a_variant_that_looks_like_a_number_may_be_one_in_the_file(tmp_path):
     (["lenet5", "--momentum", "0.9"], "--momentum belongs to --opt sgd, nesterov and rmsprop, not to adam"),
     (["lenet5", "--opt", "nesterov", "--momentum", "0"], "--opt nesterov needs a --momentum above 0"),
     (["lenet5", "--sched", "step"], "--sched step needs --decay-epochs"),
+    (["lenet5", "--sched", "plateau", "--warmup-epochs", "1"], "--warmup-epochs does not go with --sched plateau"),
     (["lenet5", "--sched", "multistep"], "--sched multistep needs --decay-milestones"),
     (["lenet5", "--sched", "none", "--power", "2"], "--power belongs to --sched polynomial, not to none"),
     (["lenet5", "--decay-milestones", "3,2"], "--decay-milestones: must rise from each to the next, got '3,2'"),

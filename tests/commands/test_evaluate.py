@@ -21,6 +21,7 @@ QUICK = "lenet5 --img-size 8 --epochs 2 --limit-batches 30 -q".split()
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINICNN_DEBUG", raising=False)
+    monkeypatch.setattr("minicnn.commands.train.draw_curves", lambda *_: None)  # which takes longer than these runs
     before = vars(config.config).copy()
     yield
     vars(config.config).update(before)

@@ -100,7 +100,7 @@ OPTIONS = {
     "rmsprop": "--opt rmsprop --ema 0.9 --sched exponential --decay-epochs 1 --warmup-epochs 1",
     "adam": "--opt adam --grad-accum-steps 3 --label-smoothing 0.1",
     "adamw": "--opt adamw --ema 0.9 --grad-accum-steps 2 --clip-grad 0.5 --sched cosine -j 2",
-    "plateau": "--opt sgd --sched plateau --sched-patience 0 --lr 0",  # lr 0: no progress
+    "plateau": "--opt sgd --sched plateau --sched-patience 0 --lr 1e-7",  # too little for any progress
 }
 
 
@@ -110,7 +110,9 @@ def test_every_optimizer_goes_on_with_the_same_bits(name, tmp_path, monkeypatch,
     argv = [*TINY, *OPTIONS[name].split(), "-v"]
     assert stop(0, [*argv, "--name", "whole"]) == 0
     whole = tmp_path / "runs" / "whole"
-    for step in (1, 5, 7, 15):  # the first, the last of an epoch, in the middle, the very last
+    if name == "plateau":
+        assert float(rows(whole)[-1]["lr"]) < 1e-7
+    for step in (5, 7):  # the last of an epoch, and one in the middle; below, every one
         run = f"{name}{step}"
         code = stop(step, [*argv, "--name", run])
         assert code == 143
@@ -141,6 +143,20 @@ def test_more_epochs(tmp_path, monkeypatch, stop):
     assert main(["--resume", "runs/half", "--epochs", "4", "-q"]) == 0
     assert_same_run(tmp_path / "runs" / "half", tmp_path / "runs" / "whole")
     assert "epochs = 4" in (tmp_path / "runs" / "half" / "config.toml").read_text()
+
+
+def test_a_run_that_stopped_early_stays_so(tmp_path, monkeypatch, stop, capsys):
+    monkeypatch.setattr(building, "build", tiny)
+    argv = [*TINY, "--opt", "sgd", "--lr", "0", "--patience", "1", "--epochs", "9", "--ema", "0.5", "--name"]
+    assert stop(0, [*argv, "whole"]) == 0
+    assert len(rows(tmp_path / "runs" / "whole")) == 2
+    assert stop(8, [*argv, "two"]) == 143
+    for _ in range(2):  # the second time there is nothing left to do
+        assert stop(0, ["--resume", "runs/two"]) == 0
+        assert_same_run(tmp_path / "runs" / "two", tmp_path / "runs" / "whole")
+    assert "the run has ended early" in capsys.readouterr().out
+    assert stop(0, ["--resume", "runs/two", "--patience", "3"]) == 0
+    assert len(rows(tmp_path / "runs" / "two")) > 2
 
 
 def test_a_validation_is_stopped_at_once_and_done_anew(tmp_path, monkeypatch, stop):
