@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from minicnn.study.blocks import Block
+from minicnn import ops
+from minicnn.study.blocks import Block, Contribution
 from minicnn.study.drawing import STYLES, axes, label_ends, plain_ticks
 from minicnn.study.instruments import Settings
 from minicnn.study.measures import cosine, dot, norm, ratio
@@ -32,8 +33,8 @@ def decompose(seen: Record) -> list[Figures]:
 
     merge_norm |g_y|, fork_norm |g_x|, gain |g_x| / |g_y|; for blocks with a skip skip_norm, branch_norm, ratio
     |g_branch| / |g_skip|, cosine between the two, skip_share <g_skip, g_x> / |g_x|^2 and branch_share: with what other
-    readers of the fork return the shares add up to 1. consumers: of each reader of the fork its layer, role, norm and
-    share. Raises ValueError where the model has no merge.
+    readers of the fork return the shares add up to 1. consumers: of each reader of the fork its layer, the windows
+    on its way, role, norm and share. Raises ValueError where the model has no merge.
     """
     return [figures_of(block) for block in seen.need()]
 
@@ -52,7 +53,13 @@ def figures_of(block: Block) -> Figures:
         "fork_norm": square**0.5,
         "gain": ratio(square**0.5, norm(block.gradient)),
         "consumers": [
-            {"layer": c.layer, "role": c.role, "norm": norm(c.gradient), "share": ratio(dot(c.gradient, whole), square)}
+            {
+                "layer": c.layer,
+                "way": windows(block, c),
+                "role": c.role,
+                "norm": norm(c.gradient),
+                "share": ratio(dot(c.gradient, whole), square),
+            }
             for c in block.contributions
         ],
     }
@@ -67,6 +74,23 @@ def figures_of(block: Block) -> Figures:
             "branch_share": ratio(dot(branch, whole), square),
         }
     return found
+
+
+def windows(block: Block, one: Contribution) -> str:
+    """What stands between a reader of the fork and the merge: "1x1, 5x5" or "pool, 1x1"; "" for neither."""
+    ways = [way.inside for way in block.ways if one.edge[0] in way.inside and one.edge[0] is not block.fork]
+    behind = {one.edge[0]}
+    for tensor in sorted(set().union(*ways), key=lambda t: t.order):
+        if any(parent in behind for parent in tensor.parents):
+            behind.add(tensor)
+    found = []
+    for tensor in sorted(behind if ways else (), key=lambda t: t.order):
+        if isinstance(tensor.op, ops.Conv2D):
+            kernel = tensor.parents[1]
+            found.append("x".join(map(str, kernel.shape[:2])) if kernel is not None else "")
+        elif isinstance(tensor.op, ops.MaxPool2D | ops.AvgPool2D):
+            found.append("pool")
+    return ", ".join(found)
 
 
 def explain_merge(block: Block) -> str:
@@ -199,11 +223,11 @@ def residual_table(residual: dict[str, list[Figures]], names: dict[str, str]) ->
 def module_table(some: list[Figures], state: str) -> Table:
     """A row for each reader of each fork."""
     rows = [
-        [b["merge"] if i == 0 else None, c["layer"], c["role"], c["norm"], c["share"]]
+        [b["merge"] if i == 0 else None, c["layer"], c["way"], c["role"], c["norm"], c["share"]]
         for b in some
         for i, c in enumerate(b["consumers"])
     ]
-    return Table(f"Modules, {state}", ["module", "reader of the fork", "role", "norm", "share"], rows)
+    return Table(f"Modules, {state}", ["module", "reader of the fork", "windows", "role", "norm", "share"], rows)
 
 
 def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) -> Picture:
@@ -252,8 +276,12 @@ def module_picture(modules: dict[str, list[Figures]], names: dict[str, str]) -> 
             ax.axhline(row, color="#dddddd", linewidth=0.6, zorder=0)
             for c in block["consumers"]:
                 ax.plot(c["share"], row, linestyle="", **MARKS.get(c["role"], MARKS["other"]))
-                if len(some) <= 24:
-                    ax.annotate(c["layer"], (c["share"], row), (0, 4), textcoords="offset points", fontsize=5)
+            if len(some) <= 24:
+                for i, c in enumerate(sorted(block["consumers"], key=lambda c: c["share"])):
+                    label, away = c["way"] or c["layer"], 5 if i % 2 else -9
+                    ax.annotate(
+                        label, (c["share"], row), (0, away), textcoords="offset points", ha="center", fontsize=6
+                    )
         ax.axvline(0, color="#999999", linewidth=0.8)
         ax.set_yticks(range(len(some)), [b["merge"] for b in some], fontsize=7)
         ax.invert_yaxis()
@@ -262,7 +290,7 @@ def module_picture(modules: dict[str, list[Figures]], names: dict[str, str]) -> 
         f"Every mark is a reader of a module's fork, {names[state]}: filled circles are the module's branches, squares "
         "what goes past it. A module's shares add up to 1; a negative one works against the sum."
     )
-    return Picture("modules", "What each branch returns", caption, draw, (7.0, 1.5 + 0.28 * len(some)))
+    return Picture("modules", "What each branch returns", caption, draw, (7.0, 1.5 + 0.36 * len(some)))
 
 
 MARKS: dict[str, dict[str, Any]] = {

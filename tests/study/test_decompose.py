@@ -111,6 +111,8 @@ def test_modules_of_an_inception_network(few_images, capsys):
     check(result, capsys)
     (table,) = result.tables
     assert len(table.rows) == 9 * 4
+    first = {c["way"]: c["layer"] for c in result.figures["states"]["start"][0]["consumers"]}
+    assert set(first) == {"1x1", "1x1, 3x3", "1x1, 5x5", "1x1, pool"}  # the notebook's order
 
 
 def test_a_network_without_merges():
