@@ -176,6 +176,10 @@ class Run:
         write_text(folder / runs.CONFIG, toml.dumps(to_table(settings)))
         for text in found.refused:
             self.say(f"passed over: {text}")
+        then, now = facts.get("versions", {}), checkpoints.versions()
+        other = [f"{name} {then[name]} then, {now[name]} now" for name in now if then.get(name, now[name]) != now[name]]
+        if other:
+            self.say(f"the last bits may differ from those of a run that was not stopped: {'; '.join(other)}")
         place = f"epoch {epoch + 1}, step {position}" if position else f"epoch {epoch}"
         self.say(f"going on after {place} (step {step}) from {found.path}")
         return folder

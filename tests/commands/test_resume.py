@@ -21,6 +21,7 @@ from minicnn.training.callbacks import Callback
 from minicnn.training.store import Store
 
 ROOT = Path(__file__).parents[2]
+NUMPY = np.__version__
 TIMES = {"seconds", "images_per_second"}
 
 
@@ -271,6 +272,15 @@ def test_two_processes_cannot_train_one_run(tmp_path, monkeypatch, stop, capsys)
     assert "is being trained by another process" in capsys.readouterr().err
     held.close()
     assert stop(0, ["--resume", "runs/lenet5"]) == 0
+
+
+def test_other_versions_are_told(tmp_path, monkeypatch, stop, capsys):
+    monkeypatch.setattr(building, "build", tiny)
+    assert stop(3, TINY) == 143
+    monkeypatch.setattr(np, "__version__", "9.9")
+    assert stop(0, ["--resume"]) == 0
+    out = capsys.readouterr().out
+    assert "the last bits may differ" in out and f"numpy {NUMPY} then, 9.9 now" in out
 
 
 def test_metrics_are_cut_back(tmp_path):
