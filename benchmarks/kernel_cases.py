@@ -219,6 +219,7 @@ def pools(torch: Any, kind: str, side: int, c: int, k: int, stride: int, n: int)
     window, size, pad = Window((stride, stride), "same" if kind == "avg" else "valid"), (k, k), kind == "avg"
     x = draw(n, side, side, c)
     y = getattr(REFERENCE, f"{kind}_pool")(x, size, window)
+    winners = REFERENCE.max_pool_winners(x, size, window)[1] if kind == "max" else None
     dy = draw(*y.shape)
     shape = f"{side}x{side} {c} {k}x{k} /{stride}"
     forward, backward = _torch_pools(torch, kind, x, dy, k, stride, int(pad)) if torch else (None, None)
@@ -226,20 +227,19 @@ def pools(torch: Any, kind: str, side: int, c: int, k: int, stride: int, n: int)
     def run(backend, x):
         return getattr(backend, f"{kind}_pool")(x, size, window)
 
-    def grad(backend, x, dy, y):
+    def grad(backend, dy):
         if kind == "max":
-            return backend.max_pool_grad(dy, x, y, size, window)
+            return backend.max_pool_grad(dy, winners, x.shape, size, window)
         return backend.avg_pool_grad(dy, x.shape, size, window)
 
     yield Case(
         f"{kind} pool", shape, "", "GB/s", (x.nbytes + y.nbytes) / 1e9,
         lambda: run(CPU, x), lambda: run(REFERENCE, x), lambda: run(REFERENCE, *double(x)), forward,
     )  # fmt: skip
-    moved = x.nbytes + dy.nbytes + ((x.nbytes + y.nbytes) if kind == "max" else 0)
+    moved = x.nbytes + dy.nbytes + (winners.nbytes if kind == "max" else 0)
     yield Case(
         f"{kind} pool, gradient", shape, "", "GB/s", moved / 1e9,
-        lambda: grad(CPU, x, dy, y), lambda: grad(REFERENCE, x, dy, y), lambda: grad(REFERENCE, *double(x, dy, y)),
-        backward,
+        lambda: grad(CPU, dy), lambda: grad(REFERENCE, dy), lambda: grad(REFERENCE, *double(dy)), backward,
     )  # fmt: skip
 
 

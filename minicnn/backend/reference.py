@@ -152,17 +152,25 @@ class Backend:
             y = tap.copy() if y is None else self.xp.maximum(y, tap, out=y)
         return y
 
-    def max_pool_grad(self, dy, x, y, size, window: Window):
-        """Each dy goes to the first cell, in row-major order, that holds its window's maximum.  -> dx (N, H, W, C)"""
-        h, w = x.shape[1:3]
-        pads = ((top, _), (left, _)) = window.explicit_pads((h, w), size)
+    def max_pool_winners(self, x, size, window: Window):
+        """y of `max_pool`, and the number of the tap, the first in row-major order, that holds it: like y, small."""
+        y = self.max_pool(x, size, window)
+        pads = window.explicit_pads(x.shape[1:3], size)
         x = self.pad_images(x, pads, self.xp.nan)  # equal to no maximum, not even to one of -inf
-        dx = self.xp.zeros(x.shape, dy.dtype)
-        free = self.xp.ones(dy.shape, bool)  # windows that have not yet met their maximum
-        for _, _, (rows, cols) in window.taps(size, dy.shape[1:3]):
-            hit = free & (x[:, rows, cols] == y)
-            dx[:, rows, cols] += dy * hit
-            free &= ~hit
+        winners = self.xp.zeros(y.shape, self.xp.min_scalar_type(size[0] * size[1]))
+        free = self.xp.ones(y.shape, bool)  # windows that have not yet met their maximum
+        for _, _, (rows, cols) in window.taps(size, y.shape[1:3]):
+            free &= x[:, rows, cols] != y
+            winners += free
+        return y, winners
+
+    def max_pool_grad(self, dy, winners, x_shape, size, window: Window):
+        """Each dy goes to the cell that won its window.  -> dx (N, H, W, C)"""
+        n, h, w, c = x_shape
+        (top, bottom), (left, right) = window.explicit_pads((h, w), size)
+        dx = self.xp.zeros((n, top + h + bottom, left + w + right, c), dy.dtype)
+        for number, (_, _, (rows, cols)) in enumerate(window.taps(size, dy.shape[1:3])):
+            dx[:, rows, cols] += dy * (winners == number)
         return dx[:, top : top + h, left : left + w]
 
     def avg_pool(self, x, size, window: Window):
@@ -196,16 +204,18 @@ class Backend:
     def conv2d_pool(self, x, w, window: Window, bias=None, relu=True, keep=True, prepared=None):
         """max_pool([ReLU](conv2d(x, w) + bias)) over windows of 2x2 cells, and what its gradient needs of the rest.
 
-        x: (N, H, W, C)   w: (KH, KW, C/G, F)   -> (N, OH // 2, OW // 2, F), z (N, OH, OW, F) or None
+        x: (N, H, W, C)   w: (KH, KW, C/G, F)   -> (N, OH // 2, OW // 2, F), the windows' winners or None
         """
         z = self.conv2d(x, w, window, bias=bias, relu=relu, prepared=prepared)
-        return self.max_pool(z, (2, 2), Window((2, 2))), z if keep else None
+        pooling = (2, 2), Window((2, 2))
+        return self.max_pool_winners(z, *pooling) if keep else (self.max_pool(z, *pooling), None)
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window: Window, relu=True, needs=(True,) * 3):
         """dx, dw, db of `conv2d_pool`, which gave y and `kept`; what is not needed may be None."""
-        dz = self.max_pool_grad(dy, kept, y, (2, 2), Window((2, 2)))
-        if relu:
-            dz = self.relu_grad(dz, kept)
+        if relu:  # what won is y, and ReLU's mask its sign
+            dy = self.relu_grad(dy, y)
+        out = window.output_size(x.shape[1:3], w.shape[:2])
+        dz = self.max_pool_grad(dy, kept, (len(x), *out, w.shape[3]), (2, 2), Window((2, 2)))
         dx = self.conv2d_input_grad(dz, w, x.shape, window) if needs[0] else None
         dw = self.conv2d_weight_grad(x, dz, w.shape, window) if needs[1] else None
         return dx, dw, self.channel_sum(dz) if needs[2] else None

@@ -24,12 +24,14 @@ class MaxPool2D(Pool2D):
 
     def forward(self, x):
         self.check(x)
-        self.x = x
-        self.y = self.backend.max_pool(x, self.size, self.window)
-        return self.y
+        if not any(self.needs):
+            return self.backend.max_pool(x, self.size, self.window)
+        self.x_shape = x.shape
+        y, self.winners = self.backend.max_pool_winners(x, self.size, self.window)
+        return y
 
     def backward(self, dy):
-        return (self.backend.max_pool_grad(dy, self.x, self.y, self.size, self.window),)
+        return (self.backend.max_pool_grad(dy, self.winners, self.x_shape, self.size, self.window),)
 
 
 class AvgPool2D(Pool2D):

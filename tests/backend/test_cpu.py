@@ -93,15 +93,24 @@ def test_epilogue(small_pieces, rng):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("size", [(3, 2), (2, 2), (3, 3), (4, 2)])
 @pytest.mark.parametrize(
-    "window", [Window((2, 2)), Window((2, 1), "same"), Window((3, 3), ((1, 0), (0, 1))), Window(dilation=(2, 3))]
+    "window",
+    [
+        Window((2, 2)), Window((2, 1), "same"), Window((3, 3), ((1, 0), (0, 1))), Window(dilation=(2, 3)), Window(),
+        Window((1, 2)), Window((4, 4), dilation=(2, 2)),
+    ],
 )
 def test_pooling(small_pieces, rng, window, size, dtype):
     x = rng.integers(-4, 3, size=(5, 8, 7, 3)).astype(dtype)  # ties
-    y = REFERENCE.max_pool(x, size, window)
+    y, winners = REFERENCE.max_pool_winners(x, size, window)
     dy = rng.normal(size=y.shape).astype(dtype)
     for got, expected in (
         (CPU.max_pool(x, size, window), y),
-        (CPU.max_pool_grad(dy, x, y, size, window), REFERENCE.max_pool_grad(dy, x, y, size, window)),
+        (CPU.max_pool_winners(x, size, window)[0], y),
+        (CPU.max_pool_winners(x, size, window)[1], winners),
+        (
+            CPU.max_pool_grad(dy, winners, x.shape, size, window),
+            REFERENCE.max_pool_grad(dy, winners, x.shape, size, window),
+        ),
         (CPU.avg_pool(x, size, window), REFERENCE.avg_pool(x, size, window)),
         (CPU.avg_pool_grad(dy, x.shape, size, window), REFERENCE.avg_pool_grad(dy, x.shape, size, window)),
     ):
@@ -174,12 +183,12 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
         moments = CPU.channel_moments(y)
         z = CPU.batch_norm(y, *moments, None, None, 1e-3, residual=y, relu=True)
         dy, _, _, dz = CPU.batch_norm_relu_grad(y, z, y, *moments, None, 1e-3, residual=True)
-        pooled = CPU.max_pool(y, (3, 3), Window((2, 2), "same"))
+        pooled, winners = CPU.max_pool_winners(y, (3, 3), Window((2, 2), "same"))
         return (
             y, *moments, z, dy, dz, CPU.batch_norm_grad(y, z, *moments, None, 1e-3)[0], CPU.relu(y),
             CPU.relu_grad(dy, z), CPU.add(y, z), CPU.channel_sum(y), CPU.conv2d_input_grad(dy, w, x.shape, window),
             CPU.conv2d_weight_grad(x, dy, w.shape, window), CPU.matmul(y.reshape(-1, 24).T, dy.reshape(-1, 24)),
-            pooled, CPU.max_pool_grad(pooled, y, pooled, (3, 3), Window((2, 2), "same")),
+            pooled, winners, CPU.max_pool_grad(pooled, winners, y.shape, (3, 3), Window((2, 2), "same")),
             CPU.avg_pool(y, (3, 3), window), CPU.avg_pool_grad(y, y.shape, (3, 3), window),
         )  # fmt: skip
 

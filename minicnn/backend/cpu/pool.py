@@ -2,8 +2,8 @@
 
 A tap (p, q) of the window reads every sh-th row and every sw-th column. Copied to arrays of their own, one for each
 place within the stride, those cells lie side by side: k*k steps over long rows, whatever the channels. Going back, dy
-goes to the first tap, in row-major order, that holds the maximum; each tap takes what it finds and the rest goes on, so
-that no mask and no index is kept and a tie is never counted twice. As `Backend.max_pool_grad`, but without its masks.
+goes to the first tap, in row-major order, that held the maximum: its number, a byte, is all that is kept. It is counted
+while the cells are in the cache: one more for each tap as long as no tap was the maximum.
 """
 
 import numpy as np
@@ -24,12 +24,19 @@ class Walk:
         (self.sh, self.sw), (dh, dw) = window.strides, window.dilation
         reach = (size[0] - 1) * dh, (size[1] - 1) * dw
         self.places = min(self.sh, reach[0] + 1), min(self.sw, reach[1] + 1)
-        self.apart = self.sh > reach[0] and self.sw > reach[1]  # whether no cell of x is in two windows
+        self.apart = self.sh > reach[0] and self.sw > reach[1] and dh == dw == 1  # whether each cell has one tap
         self.more = reach[0] // self.sh, reach[1] // self.sw  # rows and columns of a place beyond those of y
+        ends = ((n + m) * s - p[0] for n, m, s, p in zip(self.out, self.more, window.strides, self.pads, strict=True))
+        far = all(end >= size for end, size in zip(ends, x_shape[1:3], strict=True))
+        self.covers = far and self.places == window.strides  # whether every cell of x is among the sorted ones
         self.steps = [(p * dh, q * dw) for p in range(size[0]) for q in range(size[1])]
         n, h, w, c = x_shape
         self.images = spans(n, BAND // (h * w * c))
         self.bands = spans(self.out[0], BAND // (self.sh * w * c) if len(self.images) == n else self.out[0])
+
+    def pieces(self) -> list[tuple[slice, slice]]:
+        """Images and bands of rows of y, where each piece writes y alone."""
+        return [(images, band) for images in self.images for band in self.bands]
 
     def array(self, name: str, count: int, band, dtype):
         """The sorted cells of a band: (places, N', rows, columns, C), this thread's memory."""
@@ -82,15 +89,20 @@ def pool(x, size, window: Window, step, padding, finish=None):
     def work(piece):
         images, band = piece
         target = y[images, band]
-        first, *others = walk.taps(walk.load(x[images], band, padding), band)
-        np.copyto(target, first) if not others else step(first, others[0], out=target)
-        for tap in others[1:]:
-            step(target, tap, out=target)
+        fold(step, walk.taps(walk.load(x[images], band, padding), band), target)
         if finish is not None:
             finish(target, band)
 
-    run(work, [(images, band) for images in walk.images for band in walk.bands])
+    run(work, walk.pieces())
     return y
+
+
+def fold(step, taps, target):
+    """Folds the taps of a band with `step`, into target."""
+    first, *others = taps
+    np.copyto(target, first) if not others else step(first, others[0], out=target)
+    for tap in others[1:]:
+        step(target, tap, out=target)
 
 
 def max_pool(x, size, window: Window):
@@ -98,26 +110,48 @@ def max_pool(x, size, window: Window):
     return pool(x, size, window, np.maximum, -np.inf)
 
 
+def max_pool_winners(x, size, window: Window):
+    """y and the winners of `Backend.max_pool_winners`: (N, OH, OW, C) both"""
+    walk = Walk(x.shape, size, window)
+    y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
+    winners = np.empty(y.shape, np.min_scalar_type(len(walk.steps)))
+
+    def work(piece):
+        images, band = piece
+        target, count = y[images, band], winners[images, band]
+        cells = walk.load(x[images], band, -np.inf)
+        fold(np.maximum, walk.taps(cells, band), target)
+        if walk.pads != ((0, 0), (0, 0)):
+            cells = walk.load(x[images], band, np.nan)  # equal to no maximum, not even to one of -inf
+        free, other = (scratch(name, target.shape, bool) for name in ("free", "hit"))
+        for number, tap in enumerate(walk.taps(cells, band)):
+            if not number:
+                np.copyto(count, np.not_equal(tap, target, out=free))
+                continue
+            np.logical_and(free, np.not_equal(tap, target, out=other), out=free)
+            np.add(count, free.view(np.uint8), out=count)  # a bool would be converted first, in snippets
+
+    run(work, walk.pieces())
+    return y, winners
+
+
 def avg_pool(x, size, window: Window, cells):
     """y of `Backend.avg_pool`; cells: how many of each window are real, (OH, OW, 1)."""
     return pool(x, size, window, np.add, 0, lambda y, band: np.divide(y, cells[band], out=y))
 
 
-def max_pool_grad(dy, x, y, size, window: Window):
+def max_pool_grad(dy, winners, x_shape, size, window: Window):
     """dx of `Backend.max_pool_grad`: (N, H, W, C)"""
-    walk = Walk(x.shape, size, window)
+    walk = Walk(x_shape, size, window)
 
     def spread(images, band, gradients):
-        left, maxima = dy[images, band], y[images, band]
-        rest = scratch("rest", left.shape, dy.dtype)
-        hit = scratch("hit", left.shape, bool)
-        cells = walk.load(x[images], band, np.nan)  # equal to no maximum, not even to one of -inf
-        for cell, gradient in zip(walk.taps(cells, band), walk.taps(gradients, band), strict=True):
-            part = gradient if walk.apart else scratch("part", left.shape, dy.dtype)
-            np.multiply(left, np.equal(cell, maxima, out=hit), out=part)
+        upstream, which = dy[images, band], winners[images, band]
+        hit = scratch("hit", upstream.shape, bool)
+        for number, gradient in enumerate(walk.taps(gradients, band)):
+            part = gradient if walk.apart else scratch("part", upstream.shape, dy.dtype)
+            np.multiply(upstream, np.equal(which, number, out=hit), out=part)
             if not walk.apart:
                 np.add(gradient, part, out=gradient)
-            left = np.subtract(left, part, out=rest)
 
     return sweep_back(walk, dy.dtype, spread)
 
@@ -138,25 +172,30 @@ def avg_pool_grad(dy, x_shape, size, window: Window, cells):
 def sweep_back(walk: Walk, dtype, spread):
     """dx of all images: spread(images, band, gradients) adds to the sorted cells what a band of dy gives them.
 
-    Bands overlap in x where windows do, so those of an image belong to one worker. Windows that are apart write.
+    Bands overlap in x where windows do, so those of an image belong to one worker, and the last rows of one, which are
+    not complete yet, are the first of the next. Windows that are apart write.
     """
     dx = empty(walk.shape, dtype)
     pixel = np.dtype((np.void, dx.shape[3] * dx.itemsize))
 
     def work(images):
         part = dx[images]
-        part[...] = 0
+        if not walk.covers:
+            part[...] = 0
         for band in walk.bands:
             gradients = walk.array("gradients", len(part), band, dtype)
-            if walk.apart:
-                spread(images, band, gradients)
-                for here, there in walk.cells(gradients.view(pixel), band):
-                    np.copyto(part.view(pixel)[there], here)
-                continue
-            gradients[...] = 0
+            rest = gradients[:, :, :, band.stop - band.start :]
+            done = gradients if band.stop == walk.out[0] else gradients[:, :, :, : band.stop - band.start]
+            if not walk.apart:
+                carried = scratch("carried", rest.shape, dtype)
+                gradients[...] = 0
+                if band.start:
+                    gradients[:, :, :, : rest.shape[3]] = carried
             spread(images, band, gradients)
-            for here, there in walk.cells(gradients, band):
-                np.add(part[there], here, out=part[there])
+            if not walk.apart:
+                np.copyto(carried, rest)
+            for here, there in walk.cells(done.view(pixel), band):
+                np.copyto(part.view(pixel)[there], here)
 
     run(work, walk.images)
     return dx
