@@ -63,7 +63,7 @@ def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float) -> st
     """The same for kernels of one row or column, which `lines.py` convolves with four rows or columns at a time."""
     if config.conv != "auto":
         return "lines" if config.conv == "winograd4x1" else "direct"
-    c, f, pixels = *w_shape[2:], x_shape[0] * out[0] * out[1]
+    (c, f), pixels = w_shape[2:], x_shape[0] * out[0] * out[1]
     quick = lines_cost(w_shape, pixels, out[0 if w_shape[0] > 1 else 1]) + passes * LINES * c * f * max(w_shape[:2])
     return "lines" if quick < pixels * direct_cost(Blocks(w_shape, 1), window, out) else "direct"
 
