@@ -140,13 +140,17 @@ def to_table(settings: SimpleNamespace) -> dict[str, object]:
 def from_file(path: str, prog: str = "minicnn train") -> dict[str, Any]:
     """A config file's settings, checked by the same parser as the flags. Raises UsageError, OSError."""
     try:
-        table = toml.load(path)
+        return from_table(toml.load(path), path, prog)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def from_table(table: dict[str, Any], path: str, prog: str = "minicnn train") -> dict[str, Any]:
+    """Settings as `to_table` gives them, checked by the same parser as the flags. Raises UsageError."""
     known = {action.dest for action in parser(prog)._actions} - {"help", *OF_ONE_CALL}
     for key in table.keys() - known:
         raise UsageError(f"{path}: {unknown('setting', key, known)}")
-    argv = [_flag(key, value) for key, value in table.items() if key != "model"]
+    argv = [_flag(key, value) for key, value in table.items() if key != "model" and value is not None]
     try:
         settings = vars(parser(prog).parse_args(argv))
     except UsageError as error:

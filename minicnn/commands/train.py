@@ -14,7 +14,7 @@ import minicnn
 from minicnn import backend, config, data
 from minicnn.backend import to_numpy
 from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
-from minicnn.commands.arguments import changed, complete, from_file, parse, to_table
+from minicnn.commands.arguments import changed, complete, from_file, from_table, parse, to_table
 from minicnn.commands.blame import first_not_finite
 from minicnn.commands.plot import draw_curves
 from minicnn.commands.preprocessing import Preprocessing, loads
@@ -43,9 +43,11 @@ def command(argv: Sequence[str]) -> None:
     if "resume" in given:
         found = runs.find(given["resume"], given.get("output", "runs"), given.get("name") or given.get("model"))
     if found is not None:
-        own = {name: value for name, value in found.checkpoint.facts["config"].items() if value is not None}
-        if found.origin is not None and (found.origin / runs.CONFIG).exists():
+        if found.origin is not None:
             own = from_file(str(found.origin / runs.CONFIG))
+        else:  # a file from elsewhere: where it goes on is not its affair
+            table = {key: value for key, value in found.checkpoint.facts["config"].items() if key != "output"}
+            own = from_table(table, str(found.path))
         given = changed(own, given)
     train(complete(given), found)
 
@@ -195,7 +197,7 @@ class Run:
         """Trains to the end, or to where a signal or a loss that is not finite stops it."""
         settings, start = self.settings, None if self.found is None else self.found.checkpoint
         epochs = settings.epochs
-        if start is not None and start.facts["finished"] and start.facts["config"]["patience"] == settings.patience:
+        if start is not None and start.facts["finished"] and start.facts["config"].get("patience") == settings.patience:
             self.say("the run has ended early, for want of progress: a larger --patience would go on")
             epochs = start.facts["epoch"]
         first = {} if start is None else {

@@ -213,6 +213,14 @@ def test_an_older_checkpoint_begins_a_new_run(tmp_path, monkeypatch, stop, capsy
     (tmp_path / "away.safetensors").write_bytes((first / "checkpoints" / "step-00000012.safetensors").read_bytes())
     assert stop(0, ["--resume", "away.safetensors", "--name", "away"]) == 0
     assert rows(tmp_path / "runs" / "away") == rows(first)[2:]
+    # and may not say anything else
+    found = checkpoints.read(tmp_path / "away.safetensors")
+    for name, value, message in (("name", "../x", "without a path"), ("epochs", "x", "whole"), ("y", 1, "unknown")):
+        found.facts["config"] = {"model": "lenet5", name: value}
+        checkpoints.write(tmp_path / "evil.safetensors", found)
+        capsys.readouterr()
+        assert main(["--resume", "evil.safetensors"]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_damaged_last_checkpoint_is_passed_over_aloud(tmp_path, monkeypatch, stop, capsys):
