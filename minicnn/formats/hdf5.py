@@ -147,14 +147,14 @@ class Reader:
 
     # Arrays --------------------------------------------------------------------------------------------------------
 
-    def array(self, dataset: Any) -> np.ndarray:
-        """The floating-point numbers of a dataset.
+    def array(self, dataset: Any, kinds: str = "f") -> np.ndarray:
+        """The floating-point numbers of a dataset; with "fi" in `kinds` whole numbers too.
 
         Raises FormatError where the file does not hold as many as it declares.
         """
         if not isinstance(dataset, self.h5py.Dataset):
             raise self.fail(f"{dataset.name} is not a dataset")
-        if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (2, 4, 8):
+        if dataset.dtype.kind not in kinds or dataset.dtype.itemsize not in (2, 4, 8):
             raise self.fail(f"{dataset.name} holds {dataset.dtype}, not floating-point numbers")
         if dataset.shape is None:
             raise self.fail(f"{dataset.name} is empty")

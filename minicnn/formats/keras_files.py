@@ -45,11 +45,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class KerasFile:
-    """What a file of Keras holds. config: {class_name, config} of the model, None in files of weights alone."""
+    """What a file of Keras holds. config: {class_name, config} of the model, None in files of weights alone.
+
+    optimizer: its variables in Keras's order, of a .keras file; none where there are none, or in another form.
+    """
 
     layers: tuple[Stored, ...]
     config: dict[str, Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    optimizer: tuple[np.ndarray, ...] = ()
 
 
 def read(path: str | Path) -> KerasFile:
@@ -64,7 +68,9 @@ def read(path: str | Path) -> KerasFile:
         members = archive.read(path)
         config, metadata = _json(members["config.json"], path), _json(members["metadata.json"], path)
         with hdf5.opened(members["model.weights.h5"], f"{path}, model.weights.h5") as file:
-            return KerasFile(_named(_by_kind(file, dict(file.children(file.root))), config), config, metadata)
+            parts = dict(file.children(file.root))
+            layers = _named(_by_kind(file, parts), config)
+            return KerasFile(layers, config, metadata, _optimizer_variables(file, parts))
     with hdf5.opened(path, str(path)) as file:
         parts = dict(file.children(file.root))
         if "model_weights" in parts or "layer_names" in file.root.attrs or "layer_names0" in file.root.attrs:
@@ -85,6 +91,17 @@ def _by_kind(file: hdf5.Reader, parts: dict[str, Any]) -> tuple[Stored, ...]:
     if "vars" in parts and file.is_group(parts["vars"]) and len(parts["vars"]):
         raise file.fail("the model has weights of its own, outside of its layers, which is not supported")
     return _kinds(file, parts["layers"], 1)
+
+
+def _optimizer_variables(file: hdf5.Reader, parts: dict[str, Any]) -> tuple[np.ndarray, ...]:
+    group = parts.get("optimizer")
+    inner = dict(file.children(group)).get("vars") if file.is_group(group) else None
+    if not file.is_group(inner):
+        return ()
+    children = dict(file.children(inner))
+    if sorted(children) != sorted(str(i) for i in range(len(children))):
+        return ()
+    return tuple(file.array(children[str(i)], "fi") for i in range(len(children)))
 
 
 def _kinds(file: hdf5.Reader, group: Any, depth: int) -> tuple[Stored, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,32 @@ def _plain(value: Any) -> Any:
 
 def _optimizer_variables(model: Any) -> list[np.ndarray]:
     """The optimizer's variables as Keras lists them: steps, rate, averages, accumulators, then those of the rule."""
-    optimizer, weights = model.compiled.optimizer, model.trainable_weights
-    optimizer.build(weights)
+    optimizer = model.compiled.optimizer
+    optimizer.build(model.trainable_weights)
     found = [np.asarray(optimizer.steps, np.int64)]
     if not optimizer.scheduled:
         found.append(np.asarray(optimizer.learning_rate, np.float32))
-    states = [optimizer.state_of(weight) for weight in weights]
-    for slots in optimizer.slot_groups():
-        found += [to_numpy(state[slot]) for state in states for slot in slots]
-    return found
+    return found + [to_numpy(array) for array in _slots(model)]
+
+
+def restore_optimizer(model: Any, variables: Sequence[np.ndarray]) -> None:
+    """Gives a compiled model's optimizer the variables of a file; one that they do not fit begins afresh."""
+    optimizer = model.compiled.optimizer
+    optimizer.build(model.trainable_weights)
+    slots, own = _slots(model), 1 if optimizer.scheduled else 2
+    shapes = [()] * own + [array.shape for array in slots]
+    if [np.shape(array) for array in variables] != shapes:
+        return
+    optimizer.steps = model.step = int(variables[0])
+    # the file has the rate in float32: the config's own is the better one where it is the same
+    if not optimizer.scheduled and np.float32(optimizer.learning_rate) != np.float32(variables[1]):
+        optimizer.learning_rate = float(variables[1])
+    for array, value in zip(slots, variables[own:], strict=True):
+        array[...] = value
+
+
+def _slots(model: Any) -> list[Any]:
+    """The arrays that the optimizer keeps, in Keras's order."""
+    optimizer = model.compiled.optimizer
+    states = [optimizer.state_of(weight) for weight in model.trainable_weights]
+    return [state[slot] for slots in optimizer.slot_groups() for state in states for slot in slots]

@@ -6,7 +6,7 @@ memory only when the file's own arrays take their place.
 
 import inspect
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from minicnn.layers.initializers import stand_ins
 from minicnn.layers.inputs import InputLayer
 from minicnn.layers.symbols import Symbol
 from minicnn.model.config import CLASSES
+from minicnn.model.keras_model import restore_optimizer
 from minicnn.model.matching import automatic
 from minicnn.model.model import Model
 from minicnn.model.saving import load_stored
@@ -43,7 +44,7 @@ def load_model(path: str | Path, custom_objects: Custom | None = None, compile: 
     """The model in a .keras file, or in an .h5 file of a whole model, with its weights.
 
     compile: as the file says, where it is a .keras file and names an optimizer, losses and metrics that we have; the
-    optimizer begins without a state.
+    optimizer goes on with its state.
 
     custom_objects: layer classes and activations by the names that the file has for them; for a Lambda the function,
     by the layer's name (or by "Lambda" for all of them). Code in a file is never run.
@@ -63,16 +64,17 @@ def load_model(path: str | Path, custom_objects: Custom | None = None, compile: 
         raise ValueError(f"{path}: the shape of the model's input is not in the file: build it, then load its weights")
     load_stored(model, file.layers, path)
     if compile:
-        _compile(model, config.get("compile_config"))
+        _compile(model, config.get("compile_config"), file.optimizer)
     return model
 
 
-def _compile(model: Model, config: Any) -> None:
+def _compile(model: Model, config: Any, variables: Sequence[Any]) -> None:
     """Compiles the model as a config says; leaves it alone where that names something that we do not have."""
     names = ("optimizer", "loss", "metrics", "loss_weights", "weighted_metrics")
     if isinstance(config, dict):
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             model.compile(**{name: config[name] for name in names if config.get(name) is not None})
+            restore_optimizer(model, variables)
 
 
 def model_from_config(config: dict[str, Any], custom_objects: Custom | None = None) -> Model:

@@ -21,6 +21,8 @@ class Progress(Callback):
         self.log_interval, self.bar, self.file = log_interval, bar, file
         self.training = False
         self.display: Any = None
+        self.skipped: int | None = None  # steps of this epoch that an earlier run did
+        self.before = 0  # and of the first epoch
 
     # Training --------------------------------------------------------------------------------------------------------
 
@@ -31,9 +33,15 @@ class Progress(Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the epoch's bar."""
-        self.epoch = epoch
+        self.epoch, self.skipped = epoch, None
         self.first = epoch if self.first is None else self.first
         self._start(f"epoch {epoch + 1}/{self.params['epochs']}")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Notes where an epoch begins, which is not 0 where a run goes on in the middle of it."""
+        if self.skipped is None:
+            self.skipped = batch
+            self.before = batch if self.epoch == self.first else self.before
 
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar, or writes a line."""
@@ -116,9 +124,10 @@ class Progress(Callback):
 
     def _speed(self) -> list[str]:
         """Images a second over this epoch, without its validation."""
-        if not self.step or not self.params.get("batch_size"):
+        skipped = self.skipped or 0
+        if self.step <= skipped or not self.params.get("batch_size"):
             return []
-        seen = self.step * self.params["batch_size"]
+        seen = (self.step - skipped) * self.params["batch_size"]
         if self.params.get("samples"):
             seen = min(seen, self.params["samples"])
         return [f"{seen / max(self.stopped - self.started, 1e-9):,.0f} images/s"]
@@ -131,8 +140,8 @@ class Progress(Callback):
         now = time.perf_counter()
         if not self.training:
             return (now - self.started) / self.step * (steps - self.step)
-        done = (self.epoch - self.first) * steps + self.step
-        return (now - self.begun) / done * ((self.params["epochs"] - self.first) * steps - done)
+        done = (self.epoch - self.first) * steps + self.step - self.before  # in this run
+        return (now - self.begun) / done * ((self.params["epochs"] - self.first) * steps - self.before - done)
 
     def _print(self, line: str) -> None:
         print(line, file=self.file or sys.stdout, flush=True)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from minicnn.training import evaluate, fit, predict
+from minicnn.training import evaluate, fit, predict, progress
 from minicnn.training.callbacks import LambdaCallback
 from minicnn.training.progress import Progress, clock
 from tests.training.models import Linear, blobs
@@ -102,3 +102,20 @@ def test_an_iterable_of_unknown_length(capsys):
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0:00"), (62, "1:02"), (3661.2, "1:01:01"), (59.7, "1:00")])
 def test_clock(seconds, words):
     assert clock(seconds) == words
+
+
+def test_a_run_that_goes_on_counts_what_it_did_itself(monkeypatch):
+    """Steps 0 to 5 were done before: six images in six seconds, not twelve."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(seconds))
+    shown = io.StringIO()
+    bar = Progress(file=shown, log_interval=0)
+    bar.set_params({"epochs": 1, "steps": 12, "batch_size": 1, "samples": 12})
+    bar.on_train_begin()
+    bar.on_epoch_begin(0)
+    for step in range(6, 12):
+        bar.on_train_batch_begin(step)
+        bar.on_train_batch_end(step, {})
+    assert bar._speed() == ["1 images/s"]
+    bar.step = 9
+    assert bar._left() == 8  # three of six steps took 8 seconds
