@@ -46,7 +46,7 @@ def save_weights(model: Layer, path: str | Path, notes: dict[str, str] | None = 
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
-    """Reads all weights from a .safetensors (or checkpoint), .weights.h5, .h5 or .keras file. All fit, or none is loaded.
+    """Reads all weights from a .safetensors file, a checkpoint, .weights.h5, .h5 or .keras. All fit, or none is loaded.
 
     Layers are matched by the names that somebody gave; automatic ones (conv2d_7) by their order within the type
     (`minicnn.model.matching`). Raises ValueError that lists what is missing, left over, or of another shape;

@@ -210,6 +210,9 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
         ("sgd", 1, (0.1, 0.9, False)),
         ("sgd", 1, (0.1, 0.9, True)),
         ("adam", 2, (0.1, 0.9, 0.99, 1e-7)),
+        ("amsgrad", 3, (0.1, 0.9, 0.99, 1e-7)),
+        ("rmsprop", 3, (0.1, 0.9, 0.5, 100.0)),  # an epsilon that keeps what stands under the root positive
+        ("average", 0, (0.75,)),
     ],
 )
 def test_updates_of_weights(small_pieces, rng, kernel, slots, arguments, dtype):

@@ -262,3 +262,15 @@ class CpuBackend(Backend):
     def adam(self, w, g, m, v, alpha, beta_1, beta_2, epsilon):
         """As the reference, all of its steps on one piece before the next."""
         in_pieces(super().adam, (w, g, m, v), alpha, beta_1, beta_2, epsilon)
+
+    def amsgrad(self, w, g, m, v, top, alpha, beta_1, beta_2, epsilon):
+        """As the reference, all of its steps on one piece before the next."""
+        in_pieces(super().amsgrad, (w, g, m, v, top), alpha, beta_1, beta_2, epsilon)
+
+    def rmsprop(self, w, g, v, m, mean, rate, rho, momentum, epsilon):
+        """As the reference, all of its steps on one piece before the next."""
+        in_pieces(super().rmsprop, (w, g, v, m, mean), rate, rho, momentum, epsilon)
+
+    def average(self, a, w, momentum):
+        """As the reference, piece by piece."""
+        in_pieces(super().average, (a, w), momentum)
