@@ -11,9 +11,8 @@ import numpy as np
 
 from minicnn.commands import guarded, loading
 from minicnn.commands.arguments import Parser
-from minicnn.commands.kinds import device
 from minicnn.commands.loading import Opened, open_run
-from minicnn.commands.predict import shortened
+from minicnn.commands.predict import one_device, shortened
 from minicnn.commands.scores import Scores
 from minicnn.data.crops import ten_crop
 from minicnn.data.images import resize
@@ -45,7 +44,7 @@ def parser() -> Parser:
     made.add_argument("--crops", choices=("one", "ten"), default="one", metavar="N",
         help="one (default), or ten: corners, middle, and mirrored, of larger images")  # fmt: skip
     made.add_argument("--data-dir", metavar="DIR", help="where the data set lies (default: the run's)")
-    made.add_argument("--device", metavar="NAME", type=device, default="cpu", help="cpu (default), gpu or gpu:N")
+    made.add_argument("--device", metavar="NAME", type=one_device, default="cpu", help="cpu (default), gpu or gpu:N")
     made.add_argument("--json", action="store_true", help="all numbers as JSON")
     return made
 

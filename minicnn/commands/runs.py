@@ -22,7 +22,8 @@ from minicnn.training.store import Store
 CONFIG, METRICS, STEPS, WEIGHTS, CHECKPOINTS = (
     "config.toml", "metrics.csv", "metrics.jsonl", "weights.safetensors", "checkpoints",
 )  # fmt: skip
-LEFT = (CONFIG, METRICS, STEPS, WEIGHTS, CHECKPOINTS, "curves.png")  # what a run leaves, in the order it is named
+TENSORBOARD = "tensorboard"
+LEFT = (CONFIG, METRICS, STEPS, WEIGHTS, CHECKPOINTS, TENSORBOARD, "curves.png")  # what a run leaves, in the order it is named
 
 
 def make_folder(output: str, name: str) -> Path:

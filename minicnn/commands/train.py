@@ -239,7 +239,7 @@ class Run:
         if settings.patience is not None:
             made.append(EarlyStopping(monitor, patience=settings.patience))
         if settings.tensorboard:
-            made.append(TensorBoard(self.folder / "tensorboard"))
+            made.append(TensorBoard(self.folder / runs.TENSORBOARD))
         return made
 
     def _facts(self) -> dict[str, Any]:

@@ -477,6 +477,19 @@ def test_recalibrated_statistics(tmp_path, monkeypatch):
     assert sorted(moving.keys() - same) == ["bn/moving_mean", "bn/moving_variance"]
 
 
+def test_events_for_tensorboard(tmp_path, capsys):
+    pytest.importorskip("tensorboard", reason="events are written with tensorboard, which is not installed")
+    assert main([*QUICK, "-q", "--tensorboard"]) == 0
+    assert "tensorboard/" in capsys.readouterr().out
+    assert list((tmp_path / "runs" / "lenet5" / "tensorboard" / "train").iterdir())
+
+
+def test_without_tensorboard(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main([*QUICK, "-q", "--tensorboard"]) == 1
+    assert "pip install 'minicnn[tensorboard]'" in one_line(capsys)
+
+
 def test_weights_to_begin_with(tmp_path):
     assert main([*QUICK, "-q", "--name", "first"]) == 0
     argv = ["lenet5", "--epochs", "0", "-q"]
