@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from minicnn.backend.cpu.memory import pool
+
 MARGIN = 1.5  # for what kernels need beside outputs and gradients: patches, transforms
 
 
@@ -30,6 +32,7 @@ def bytes_of_weights(model: Any) -> int:
 def available() -> int | None:
     """Bytes that this process may still take, by its own limit and by what the machine has; None where nobody says."""
     gc.collect()
+    pool.release()  # memory that waits for the next array is free, too
     found = []
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
         import resource

@@ -23,7 +23,7 @@ CONFIG, METRICS, STEPS, WEIGHTS, CHECKPOINTS = (
     "config.toml", "metrics.csv", "metrics.jsonl", "weights.safetensors", "checkpoints",
 )  # fmt: skip
 TENSORBOARD = "tensorboard"
-LEFT = (CONFIG, METRICS, STEPS, WEIGHTS, CHECKPOINTS, TENSORBOARD, "curves.png")  # what a run leaves, in the order it is named
+LEFT = (CONFIG, METRICS, STEPS, WEIGHTS, CHECKPOINTS, TENSORBOARD, "curves.png")  # as it is told at the end
 
 
 def make_folder(output: str, name: str) -> Path:
