@@ -90,3 +90,77 @@ def test_facade_has_the_names_of_keras():
         for name in getattr(getattr(ours, module), "__all__", []):
             known = any(hasattr(getattr(home, module), name) for home in homes)
             assert known or name in own, f"keras.{module} has no {name}"
+
+
+TRAINING = """
+import os
+import tempfile
+import numpy as np
+from PACKAGE import keras
+from PACKAGE.keras import callbacks, layers, losses, metrics, models, optimizers
+from PACKAGE.keras.callbacks import CSVLogger, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau
+from PACKAGE.keras.optimizers.schedules import CosineDecay, PiecewiseConstantDecay
+from PACKAGE.keras.utils import normalize, to_categorical
+
+folder = tempfile.mkdtemp()
+rng = np.random.default_rng(0)
+numbers = np.arange(40) % 3
+x = normalize(rng.normal(size=(40, 6)) + 3 * np.eye(3, 6)[numbers])
+y = to_categorical(numbers, num_classes=3)
+
+def network():
+    x = keras.Input((6,))
+    return keras.Model(x, layers.Dense(3, activation="softmax")(layers.Dense(8, activation="relu")(x)))
+
+model = network()
+model.compile(optimizer=optimizers.SGD(0.5, momentum=0.9, nesterov=True, clipnorm=1.0, use_ema=True, ema_momentum=0.5),
+              loss=losses.CategoricalCrossentropy(label_smoothing=0.1),
+              metrics=["accuracy", metrics.Precision(name="precision"), metrics.Recall(name="recall")])
+history = model.fit(x, y, batch_size=8, epochs=6, verbose=0, validation_split=0.2,
+                    class_weight={0: 1.0, 1: 2.0, 2: 1.0},
+                    callbacks=[LearningRateScheduler(lambda epoch, rate: 0.5 if epoch < 3 else 0.05),
+                               EarlyStopping(patience=10, restore_best_weights=True),
+                               ModelCheckpoint(os.path.join(folder, "{epoch:02d}.keras"), save_best_only=True,
+                                               monitor="accuracy", mode="max"),
+                               CSVLogger(os.path.join(folder, "log.csv"))])
+with open(os.path.join(folder, "log.csv")) as file:
+    rows = file.read().splitlines()
+files = sorted(name for name in os.listdir(folder) if name.endswith(".keras"))
+again = models.load_model(os.path.join(folder, files[-1]))
+for rule in (optimizers.RMSprop(0.01, momentum=0.9, centered=True),
+             optimizers.AdamW(CosineDecay(0.01, 30), weight_decay=1e-4),
+             optimizers.Adam(PiecewiseConstantDecay([5, 10], [0.01, 0.005, 0.001]), gradient_accumulation_steps=2)):
+    other = network()
+    other.compile(rule, "categorical_crossentropy", weighted_metrics=["accuracy"])
+    last = other.fit(x, y, sample_weight=np.linspace(0, 1, 40), epochs=2, verbose=0, validation_freq=2,
+                     validation_data=(x, y), steps_per_epoch=5, batch_size=8)
+"""
+
+
+def check_training(names):
+    kinds = {"loss", "accuracy", "precision", "recall"}
+    assert set(names["history"].history) == kinds | {f"val_{kind}" for kind in kinds} | {"learning_rate"}
+    assert np.allclose(names["history"].history["learning_rate"], [0.5] * 3 + [0.05] * 3)
+    assert names["rows"][0].startswith("epoch,accuracy,")
+    assert len(names["rows"]) == 7
+    assert names["files"][0] == "01.keras"
+    assert names["again"].predict(names["x"], verbose=0).shape == (40, 3)
+    assert set(names["last"].history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert len(names["last"].history["val_loss"]) == 1
+
+
+def training(package):
+    names = {}
+    exec(TRAINING.replace("PACKAGE", package), names)  # noqa: S102  (the text above)
+    return names
+
+
+def test_training_on_ours():
+    check_training(training("minicnn"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of TensorFlow, with NumPy 2
+def test_training_on_keras():
+    pytest.importorskip("tensorflow", reason="TensorFlow, the oracle, is not installed")
+    check_training(training("tensorflow"))
