@@ -96,7 +96,8 @@ def test_summary_stops_before_anything_is_made(tmp_path, capsys):
 
 def test_sgd_double_precision_and_another_size(tmp_path):
     argv = [*QUICK, "-q", "--opt", "sgd", "--lr", "0.01", "--momentum", "0.9", "--dtype", "float64", "--img-size", "16"]
-    assert main(argv) == 0
+    assert main([*argv, "--conv", "direct", "--precision", "highest", "--threads", "1"]) == 0
+    assert (config.config.conv, config.config.precision, config.config.threads) == ("direct", "highest", 1)
     weights = load_file(tmp_path / "runs" / "lenet5" / "weights.safetensors")
     assert {w.dtype for w in weights.values()} == {np.dtype("float64")}
     assert max(w.size for w in weights.values()) == 4 * 4 * 16 * 500
