@@ -87,6 +87,7 @@ def test_choice(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_in_stacks(monkeypatch, rng, rows, depth, columns, dtype):
     monkeypatch.setattr(products, "SMALL", 40 * depth * columns)
+    monkeypatch.setattr(products, "SUMMED", (16, 48))
     a, b, dy = (rng.normal(size=s).astype(dtype) for s in ((2, rows, depth), (2, depth, columns), (2, rows, columns)))
     tolerance = 1e-13 if dtype == "float64" else 2e-6
     out = np.full((2, rows, columns), np.nan, dtype)

@@ -14,7 +14,7 @@ from minicnn.backend.cpu.parallel import scratch
 SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
 WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small products is no faster than a large one
 SHORTEST = 16  # rows, below which a small one is not
-SUMMED = 128  # rows that are summed up in one small product
+SUMMED = 128, 256  # rows that are summed up in one small product: no fewer, no more
 
 
 def product(a, b, out):
@@ -42,9 +42,9 @@ def product(a, b, out):
 def sum_of_products(a, b, out):
     """a^T @ b into out, summed up some rows at a time.   a: (..., M, K)   b: (..., M, N)   out: (..., K, N)"""
     (m, k), n = a.shape[-2:], b.shape[-1]
-    rows = min(SMALL // (k * n), SUMMED) // SHORTEST * SHORTEST
-    count = m // rows if rows else 0
-    if n > WIDEST or k > DEEPEST or count < 2:
+    rows = min(SMALL // (k * n), SUMMED[1]) // SHORTEST * SHORTEST
+    count = m // rows if rows >= SUMMED[0] else 0
+    if n > WIDEST or k > DEEPEST or count < 2 or m * k * n <= SMALL:
         return np.matmul(np.swapaxes(a, -1, -2), b, out=out)
     whole = count * rows
     parts = scratch("sums", (*out.shape[:-2], count, k, n), out.dtype)
