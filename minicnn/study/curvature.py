@@ -5,22 +5,75 @@ The engine knows first derivatives alone; a product of the Hessian with a vector
 needs nothing but products.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from minicnn import layers
 from minicnn.backend import backend_of, to_numpy
+from minicnn.layers.activations import relu
+from minicnn.layers.symbols import unique
 from minicnn.study.probing import in_float64, undisturbed
-from minicnn.tensor import Tensor
+from minicnn.tensor import Tensor, no_grad
 from minicnn.training import losses
 
 Loss = Callable[[Any, Any], Tensor]
 
-# A central difference of gradients errs by r^2 |g''| / 6 and by rounding, u |g| / r; with both of the order of the
-# gradient the sum is least near r = u^(1/3), u = 2.2e-16, in units in which the weights have length 1. The cube root is
-# 6e-6; what is smaller crosses fewer kinks of ReLUs, where there is no curvature to measure, hence a little less.
-STEP = 2e-6
+# A central difference of gradients errs by r^2 |g''| / 6 and by rounding, u |g| / r, u = 2.2e-16. In units in which the
+# weights have length 1 and with both of the gradient's order, the sum is least at r = u^(1/3) = 6e-6.
+STEP = 6e-6
+
+
+class FrozenReLU:
+    """A ReLU that is open, cell by cell, where it was in the first pass: linear ever after."""
+
+    def __init__(self) -> None:
+        self.masks: list[Any] = []
+        self.place = 0
+        self.learning = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.learning:
+            self.masks.append((x.data > 0).astype(x.dtype))
+        mask = self.masks[self.place % len(self.masks)]  # as many calls in every pass
+        self.place += 1
+        return x * mask
+
+
+@contextmanager
+def kinks_frozen(model: Any, x: Any, training: bool = False) -> Iterator[None]:
+    """Within the block every ReLU of a layer is open for the batch x where it is now, wherever the weights go.
+
+    A loss with ReLUs has its curvature between the kinks, and jumps of the gradient on them. A difference of gradients
+    across a kink is the jump by the step: as large as one likes. Some units lie on a kink, as those of a channel that
+    is dead and whose statistics have decayed to 1e-10. With the ReLUs held the loss is smooth, and its Hessian is
+    that of the loss wherever the loss has one. Max pools, and ReLUs outside of layers, are left as they are.
+    """
+    held = [(layer, "activation") for layer in everything(model) if getattr(layer, "activation", None) is relu]
+    plain = [r for r in everything(model) if isinstance(r, layers.ReLU) and not (r.max_value or r.negative_slope)]
+    frozen = [FrozenReLU() for _ in (*held, *plain)]
+    try:
+        for (layer, name), one in zip(held, frozen, strict=False):
+            setattr(layer, name, one)
+        for layer, one in zip(plain, frozen[len(held) :], strict=True):
+            layer.call = one
+        with no_grad(), undisturbed(model):
+            model(x, training=training)
+        for one in frozen:
+            one.learning, one.place = False, 0
+        yield
+    finally:
+        for layer, name in held:
+            setattr(layer, name, relu)
+        for layer in plain:
+            vars(layer).pop("call", None)
+
+
+def everything(layer: Any) -> list[Any]:
+    """The layers in a model or a layer, at any depth, each once."""
+    return unique([inner for one in layer.sublayers for inner in (one, *everything(one))])
 
 
 def loss_of(model: Any, x: Any, y: Any, loss: Loss | None = None, training: bool = False) -> Tensor:
@@ -49,7 +102,8 @@ def hessian_product(
     """v -> H v, by the central difference of gradients (g(w + r v) - g(w - r v)) / 2r at r = step * |w| / |v|.
 
     Call it within `in_float64(model)`: in float32 the difference drowns in rounding. v: (P,), the weights one after
-    another. The weights are as before after each product. Raises TypeError in any other type than float64.
+    another. The weights are as before after each product. Where there are ReLUs, call it within `kinks_frozen` too.
+    Raises TypeError in any other type than float64.
     """
     weights = model.trainable_weights
     if any(w.dtype != np.float64 for w in weights):
@@ -112,13 +166,15 @@ def lanczos(
 def hessian_extremes(model: Any, x: Any, y: Any, steps: int = 20, seed: int = 0, **how: Any) -> dict[str, float]:
     """The largest and the smallest eigenvalue of the Hessian of the mean loss, with bounds on their errors.
 
-    In float64, by `lanczos` on `hessian_product`; the model is as before afterwards. how: `loss`, `training`, `step`.
+    In float64, by `lanczos` on `hessian_product` within `kinks_frozen`; the model is as before afterwards.
+    how: `loss`, `training`, `step`.
     `ratio` is |smallest / largest|, Li et al.'s measure of how far from convex: 0 in a convex landscape.
     """
     images = np.asarray(x, "float64")
     with undisturbed(model), in_float64(model):
-        product = hessian_product(model, images, y, **how)
-        values, bounds = lanczos(product, sum(w.size for w in model.trainable_weights), steps, seed)
+        with kinks_frozen(model, images, how.get("training", False)):
+            product = hessian_product(model, images, y, **how)
+            values, bounds = lanczos(product, sum(w.size for w in model.trainable_weights), steps, seed)
     top, bottom = float(values[-1]), float(min(values[0], 0.0))
     ratio = abs(bottom) / top if top > 0 else float("inf")
     return {
