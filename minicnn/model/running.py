@@ -14,6 +14,7 @@ from minicnn.model.plan import Pass, Step, count_uses, grouped, singles
 from minicnn.tensor import Tensor, no_grad, recording
 
 Values = dict[int, Tensor]
+HEAVY = 4  # images of a small sub-batch
 
 
 def run(model: Any, values: Values, context: Pass, tap: Any = None) -> list[Tensor]:
@@ -114,7 +115,8 @@ def largest(steps: Sequence[Step]) -> int:
 def place_to_cut(steps: Sequence[Step], outputs: Sequence[Symbol], context: Pass) -> int:
     """How many steps run in sub-batches: up to where only vectors, (N, C), are left; 0 where images cannot be parted.
 
-    The dense layers at the end run on the whole batch: their weights are larger than their outputs.
+    What comes last runs on the whole batch: dense layers and convolutions whose kernels are larger than the outputs of
+    HEAVY images, and would be read once for each sub-batch.
     """
     alive = {id(s): s for s in outputs}
     cut = len(steps)
@@ -124,6 +126,11 @@ def place_to_cut(steps: Sequence[Step], outputs: Sequence[Symbol], context: Pass
         alive.update((id(s), s) for s in steps[k].parents)
         if all(len(s.shape) <= 2 for s in alive.values()):
             cut = k
+    for k in range(cut - 1, -1, -1):
+        weights = sum(w.size for n in steps[k].nodes for w in n.layer.own_weights)
+        if 0 < weights <= HEAVY * largest([steps[k]]):
+            break
+        cut = k if weights else cut
     return cut if all(apart(n.layer, context.mode(n)) for step in steps[:cut] for n in step.nodes) else 0
 
 

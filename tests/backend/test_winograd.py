@@ -67,6 +67,23 @@ def test_epilogue_and_prepared_kernel(block_bytes, monkeypatch, rng, m):
     assert (zeros == plain).all(), "what was prepared was not used"
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_few_tiles_and_a_large_kernel(monkeypatch, rng, groups):
+    """Workers take whole products of the t*t, and the bits are the same for any number of them."""
+    monkeypatch.setattr(winograd, "LARGE", 1)
+    monkeypatch.setattr(winograd, "BLOCK_BYTES", 1 << 14)
+    monkeypatch.setattr(config, "conv", "winograd2")
+    x, w = rng.normal(size=(5, 7, 6, 32)).astype("float32"), rng.normal(size=(3, 3, 32 // groups, 34)).astype("float32")
+    window, bias = Window(pads="same", groups=groups), rng.normal(size=34).astype("float32")
+    expected = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), window, bias=bias, relu=True)
+    results = []
+    for threads in (1, 2, 4):
+        monkeypatch.setattr(config, "threads", threads)
+        results.append(CPU.conv2d(x, w, window, bias=bias, relu=True))
+    assert_close(results[0], expected, TOLERANCE[2])
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+
+
 @pytest.mark.parametrize(("m", "stated"), [(2, 3.5e-7), (4, 1.6e-6)])
 def test_the_error_that_the_docstring_states(monkeypatch, rng, m, stated):
     x, w = rng.normal(size=(4, 24, 24, 64)), rng.normal(size=(3, 3, 64, 16))

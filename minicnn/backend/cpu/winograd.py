@@ -21,6 +21,7 @@ from minicnn.backend.cpu.winograd_points import points
 
 BLOCK_BYTES = 1 << 20  # tiles and their transforms that are worked on at a time
 FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
+FEW, LARGE = 256, 1 << 22  # tiles at most, and bytes of U at least, for which U is read by one worker alone
 COLUMNS = 2048  # of a kernel that are transformed at a time: a product small enough not to be packed
 SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
 
@@ -46,8 +47,11 @@ def conv2d(x, u, pads, out, m: int, finish=None):
     """
     p = points(m)
     b, c, f = u.shape[1], u.shape[1] * u.shape[2], u.shape[1] * u.shape[3]
-    dtype, wide = u.dtype, -(-out[1] // m)
+    dtype, tall, wide = u.dtype, -(-out[0] // m), -(-out[1] // m)
     y = empty((x.shape[0], *out, f), dtype)
+    if x.shape[0] * tall * wide <= FEW and u.nbytes >= LARGE:
+        by_products(x, u, pads, y, m, finish)
+        return y
 
     def work(block):
         images, rows = block
@@ -65,6 +69,35 @@ def conv2d(x, u, pads, out, m: int, finish=None):
 
     run(work, pieces_of(x.shape[0], out, m, max(c, f) * u.itemsize))
     return y
+
+
+def by_products(x, u, pads, y, m: int, finish):
+    """The same for few tiles and a large U, which is read once: a worker takes whole products of the t*t."""
+    p, (n, *out, f), (b, c) = points(m), y.shape, (u.shape[1], x.shape[3])
+    tall, wide = -(-out[0] // m), -(-out[1] // m)
+    v = scratch("inputs", (p.t * p.t, n * tall * wide, c), u.dtype)
+    products = scratch("upstream", (n * tall * wide, p.t * p.t, f), u.dtype)
+
+    def transform(images):
+        band = cut_out(x[images], slice(0, tall), wide, m, 2, (pads[0][0], pads[1][0]), u.dtype)
+        np.matmul(p.input, tiles(band, m, p.t), out=v[:, place_of(images)].transpose(1, 0, 2))
+
+    def multiply(k):
+        product(by_block(v[k : k + 1], b), u[k : k + 1], by_block(products[:, k : k + 1].transpose(1, 0, 2), b))
+
+    def back(images):
+        found = scratch("transformed", (len(y[images]) * tall * wide, m * m, f), u.dtype)
+        put(np.matmul(p.output, products[place_of(images)], out=found), y[images], wide, m)
+        if finish is not None:
+            finish(y[images], images, slice(0, out[0]))
+
+    def place_of(images):
+        return slice(images.start * tall * wide, images.stop * tall * wide)
+
+    parts = image_spans(n, p.t * p.t * tall * wide * (c + f) * u.itemsize, BLOCK_BYTES)
+    run(transform, parts)
+    run(multiply, range(p.t * p.t))
+    run(back, parts)
 
 
 def by_block(x, b: int):
