@@ -6,7 +6,6 @@ weights, so that networks whose weights are scaled differently can be compared; 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,7 +145,7 @@ def pairs_of(name: str | None) -> list[str]:
 
 def look(name: str, settings: Any) -> dict[str, Any]:
     """A network, trained unless its weights are given; two slices, the plane of their directions, its curvature."""
-    model, images = subject(settings if name == settings.model else replace(settings, weights=None), name)
+    model, images = subject(settings, name)
     history = {"loss": [float("nan")], "val_accuracy": [float("nan")]}
     if settings.weights is None or name != settings.model:
         epochs = settings.epochs or EPOCHS

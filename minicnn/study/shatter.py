@@ -237,7 +237,8 @@ gradients more alike than the theory's assumption."""
 
 def of_the_zoo(settings: Any) -> Result:
     """A network on the way from one image to another, and on a batch; beside its plain twin where there is one."""
-    names = [settings.model, *(t for t in [twin(settings.model)] if t)]
+    other = None if settings.weights else twin(settings.model)  # beside trained weights new ones say nothing
+    names = [settings.model] if other is None else [settings.model, other]
     draws = 10 if settings.full else 3
     lags = tuple(lag for lag in LAGS if lag < 32)
     lines, pairs = {}, {}

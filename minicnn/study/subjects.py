@@ -13,14 +13,18 @@ SIZES = (32, 48, 65, 75, 96, 107, 128, 160, 224, 299)  # tried one after another
 def subject(settings: Any, name: str | None = None, seed: int | None = None, **options: Any) -> tuple[Any, Split]:
     """The network `settings` name (or `name`) with weights of their seed (or `seed`), or of their file; the images.
 
+    Variant and file are those of the network that `settings` name, and of no other.
     Networks for small images get the data set's own size, those of ImageNet the smallest of SIZES that they take,
     to which the images are enlarged. options: the builder's own. Raises ValueError for unknown names.
     """
     known = data.load(settings.dataset)
-    shape = smallest_shape(name or settings.model, settings.variant, known.x_train.shape[1:], **options)
+    name = name or settings.model
+    asked = name == settings.model
+    variant = settings.variant if asked else None
+    shape = smallest_shape(name, variant, known.x_train.shape[1:], **options)
     with seeded(settings.seed if seed is None else seed):
-        model = zoo.build(name or settings.model, settings.variant, shape, known.classes, **options)
-    if settings.weights is not None:
+        model = zoo.build(name, variant, shape, known.classes, **options)
+    if asked and settings.weights is not None:
         model.load_weights(settings.weights)
     return model, split(settings.dataset, shape)
 

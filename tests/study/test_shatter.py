@@ -11,7 +11,7 @@ from minicnn.study import Settings, shatter
 from minicnn.study.digits import seeded
 from minicnn.study.output import as_data
 from minicnn.study.probing import calibrated, in_float64, input_gradients, undisturbed
-from minicnn.study.subjects import smallest_shape, twin
+from minicnn.study.subjects import smallest_shape, subject, twin
 
 
 def linear():
@@ -148,3 +148,16 @@ def test_the_size_of_the_images_and_the_twin():
     assert smallest_shape("inception_v1", None, (8, 8, 1)) == (32, 32, 1)
     assert smallest_shape("inception_v1", None, (8, 8, 1), aux=True) == (65, 65, 1)
     assert (twin("resnet56"), twin("resnet50"), twin("vgg16")) == ("plain56", None, None)
+
+
+def test_variant_and_weights_are_those_of_the_named_network_alone(tmp_path):
+    settings = Settings(model="resnet20", variant="B", weights=str(tmp_path / "r.safetensors"))
+    with pytest.raises(FileNotFoundError):
+        subject(settings)
+    model, _ = subject(Settings(model="resnet20", variant="B"))
+    model.save_weights(tmp_path / "r.safetensors")
+    again, images = subject(Settings(model="resnet20", variant="B", weights=settings.weights, seed=5))
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
+    other, _ = subject(settings, "plain20")
+    assert other.name == "plain20"
+    assert images.x_train.shape == (1437, 8, 8, 1)
