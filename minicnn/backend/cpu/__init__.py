@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, pieces, pool, pooled, winograd
+from minicnn.backend.cpu.cells import blocks_of_pixels, pixels_of_blocks
 from minicnn.backend.cpu.choice import TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
@@ -149,7 +150,7 @@ class CpuBackend(Backend):
         if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
             return pooled.conv2d(x, w, window, bias, relu, keep)
         halved = pooled.halved_pads(window, x.shape, w.shape)
-        cells = self.conv2d(pooled.blocks_of_pixels(x), pooled.block_kernel(w), halved)
+        cells = self.conv2d(blocks_of_pixels(x), pooled.block_kernel(w), halved)
         return pooled.pool_cells(cells, bias, relu, keep)
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
@@ -159,7 +160,7 @@ class CpuBackend(Backend):
         kernel, halved = pooled.block_kernel(w), pooled.halved_pads(window, x.shape, w.shape)
         if pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
             cells, db = pooled.gradient_of_cells(dy, y, kept, relu)
-            dw = self.conv2d_weight_grad(pooled.blocks_of_pixels(x), cells, kernel.shape, halved)
+            dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel.shape, halved)
             dw = pooled.kernel_of_blocks(dw, w.shape)
         else:
             dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
@@ -167,7 +168,7 @@ class CpuBackend(Backend):
             return None, dw, db
         n, height, width, c = x.shape
         dx = self.conv2d_input_grad(cells, kernel, (n, height // 2, width // 2, 4 * c), halved)
-        return pooled.pixels_of_blocks(dx, c), dw, db
+        return pixels_of_blocks(dx), dw, db
 
     # Pooling: images have nothing to do with each other --------------------------------------------------------------
 

@@ -218,16 +218,6 @@ def pool_cells(cells, bias, relu: bool, keep: bool):
     return y, bits
 
 
-def blocks_of_pixels(x):
-    """(N, H, W, C) -> (N, H/2, W/2, 4C)"""
-    n, tall, wide, c = x.shape
-    found = empty((n, tall // 2, wide // 2, 4 * c), x.dtype)
-    item = np.dtype((np.void, 2 * c * x.itemsize))
-    pairs = np.ascontiguousarray(x).reshape(n, tall // 2, 2, wide // 2, 2 * c).view(item)[..., 0]
-    np.copyto(found.reshape(n, tall // 2, wide // 2, 2, 2 * c).view(item)[..., 0], pairs.transpose(0, 1, 3, 2))
-    return found
-
-
 def block_kernel(w):
     """The kernel as one between blocks of 2x2 pixels: (KH, KW, C, F) -> (KH//2 + 1, KW//2 + 1, 4C, 4F)"""
     kh, kw, c, f = w.shape
@@ -247,13 +237,3 @@ def kernel_of_blocks(kernel, w_shape):
     cells = kernel.reshape(tall, wide, 2, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
     cells = cells.reshape(2 * tall, 2 * wide, c, 2, 2, f)
     return sum(cells[a : a + kh, b : b + kw, :, a, b] for a in range(2) for b in range(2))
-
-
-def pixels_of_blocks(blocks, c: int):
-    """(N, H/2, W/2, 4C) -> (N, H, W, C)"""
-    n, tall, wide, _ = blocks.shape
-    found = empty((n, 2 * tall, 2 * wide, c), blocks.dtype)
-    item = np.dtype((np.void, 2 * c * blocks.itemsize))
-    pairs = np.ascontiguousarray(blocks).reshape(n, tall, wide, 2, 2 * c).view(item)[..., 0]
-    np.copyto(found.reshape(n, tall, 2, wide, 2 * c).view(item)[..., 0].transpose(0, 1, 3, 2), pairs)
-    return found
