@@ -51,24 +51,25 @@ def kinks_frozen(model: Any, x: Any, training: bool = False) -> Iterator[None]:
     is dead and whose statistics have decayed to 1e-10. With the ReLUs held the loss is smooth, and its Hessian is
     that of the loss wherever the loss has one. Max pools, and ReLUs outside of layers, are left as they are.
     """
-    held = [(layer, "activation") for layer in everything(model) if getattr(layer, "activation", None) is relu]
-    plain = [r for r in everything(model) if isinstance(r, layers.ReLU) and not (r.max_value or r.negative_slope)]
-    frozen = [FrozenReLU() for _ in (*held, *plain)]
+    found = everything(model)
+    plain = [r for r in found if isinstance(r, layers.ReLU) and not (r.max_value or r.negative_slope)]
+    spots = [(layer, "activation") for layer in found if getattr(layer, "activation", None) is relu]
+    spots += [(layer, "call") for layer in plain]
+    frozen = [FrozenReLU() for _ in spots]
     try:
-        for (layer, name), one in zip(held, frozen, strict=False):
+        for (layer, name), one in zip(spots, frozen, strict=True):
             setattr(layer, name, one)
-        for layer, one in zip(plain, frozen[len(held) :], strict=True):
-            layer.call = one
         with no_grad(), undisturbed(model):
             model(x, training=training)
         for one in frozen:
             one.learning, one.place = False, 0
         yield
     finally:
-        for layer, name in held:
-            setattr(layer, name, relu)
-        for layer in plain:
-            vars(layer).pop("call", None)
+        for layer, name in spots:
+            if name == "activation":
+                layer.activation = relu
+            else:
+                vars(layer).pop("call", None)  # the method of its class shows again
 
 
 def everything(layer: Any) -> list[Any]:
