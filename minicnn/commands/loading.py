@@ -66,13 +66,22 @@ def open_run(run: str | Path, which: str | None = None) -> Opened:
 
 def noted(path: str | Path) -> Preprocessing | None:
     """What a .safetensors file says of its images: of weights or a checkpoint of a run; None where it says nothing."""
-    if Path(path).suffix != ".safetensors":
-        return None
-    if checkpoints.is_checkpoint(Path(path)):
-        text = checkpoints.facts(Path(path)).get("preprocessing")
-    else:
-        text = safetensors.metadata(path).get("preprocessing")
+    text = _notes(path).get("preprocessing")
     return None if text is None else loads(text)
+
+
+def noted_variant(path: str | Path) -> str | None:
+    """The variant of the network whose weights a .safetensors file of a run holds; None for the default one."""
+    return _notes(path).get("variant") or None
+
+
+def _notes(path: str | Path) -> dict[str, Any]:
+    if Path(path).suffix != ".safetensors":
+        return {}
+    if not checkpoints.is_checkpoint(Path(path)):
+        return dict(safetensors.metadata(path))
+    facts = checkpoints.facts(Path(path))
+    return facts | {"variant": facts.get("config", {}).get("variant")}
 
 
 def _weights(folder: Path, which: str | None) -> Path:

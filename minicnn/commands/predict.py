@@ -13,7 +13,7 @@ import numpy as np
 from minicnn import zoo
 from minicnn.commands import ERROR, UsageError, guarded
 from minicnn.commands.arguments import Parser
-from minicnn.commands.loading import noted, open_run
+from minicnn.commands.loading import noted, noted_variant, open_run
 from minicnn.commands.preprocessing import Preprocessing
 from minicnn.data.pictures import pillow, read_picture
 from minicnn.layers.initializers import placeholders
@@ -147,17 +147,18 @@ def _model(settings: argparse.Namespace) -> tuple[Any, Preparation, tuple[str, .
     entry = zoo.entry(settings.model)
     if settings.variant is not None and settings.variant not in entry.variants:
         raise UsageError(unknown(f"variant of {settings.model}", settings.variant, entry.variants))
-    shape, noted = entry.input_shape, _noted(settings)
-    if noted is not None:
-        shape = noted.shape
+    shape, own = entry.input_shape, _noted(settings)
+    if own is not None:
+        shape = own.shape
     if settings.img_size is not None:
         shape = (settings.img_size, settings.img_size, shape[2])
-    classes = settings.num_classes or (len(noted.class_names) if noted is not None else None)
+    variant = settings.variant or (None if own is None else noted_variant(settings.weights))
+    classes = settings.num_classes or (len(own.class_names) if own is not None else None)
     with placeholders():
-        model = zoo.build(settings.model, settings.variant, input_shape=shape, classes=classes)
+        model = zoo.build(settings.model, variant, input_shape=shape, classes=classes)
     model.load_weights(settings.weights)
-    if noted is not None:
-        return model, noted, noted.class_names
+    if own is not None:
+        return model, own, own.class_names
     return model, settings.preprocessing or entry.preprocessing(settings.variant), ()
 
 

@@ -192,6 +192,14 @@ def test_predict_prepares_pictures_as_the_run_did(mode, picture, capsys):
     assert outputs[0].splitlines()[1].split()[1:3] == [f"{expected.max():.4f}", str(expected.argmax())]
 
 
+def test_predict_knows_the_variant(picture, capsys):
+    from minicnn.commands.predict import main as predict
+
+    assert train(["lenet5", "--variant", "1998", "--epochs", "1", "--limit-batches", "2", "-q"]) == 0
+    for name in ("weights.safetensors", "checkpoints/last.safetensors"):
+        assert predict(["lenet5", "--weights", f"runs/lenet5/{name}", picture]) == 0
+
+
 def test_predict_with_a_run_takes_no_flags_of_the_network(picture, capsys):
     from minicnn.commands.predict import main as predict
 
