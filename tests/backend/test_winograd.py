@@ -33,6 +33,7 @@ def block_bytes(request, monkeypatch):
         monkeypatch.setattr(winograd, "BLOCK_BYTES", request.param)
         monkeypatch.setattr(winograd, "FEWEST", 3)
         monkeypatch.setattr(winograd, "SHARED_BYTES", 1 << 14)
+        monkeypatch.setattr(winograd, "SUMMED", 0)
         monkeypatch.setattr(winograd, "COLUMNS", 4)
 
 

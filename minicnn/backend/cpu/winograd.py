@@ -23,6 +23,7 @@ BLOCK_BYTES = 1 << 20  # tiles and their transforms that are worked on at a time
 FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
 FEW, LARGE = 256, 1 << 22  # tiles at most, and bytes of U at least, for which U is read by one worker alone
 COLUMNS = 2048  # of a kernel that are transformed at a time: a product small enough not to be packed
+SUMMED, GROUPS = 1 << 13, 8  # cells of a kernel at most whose sums are kept side by side, and so many of them
 SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
 
 
@@ -108,14 +109,58 @@ def by_block(x, b: int):
 def weight_grad(x, dy, pads, m: int, groups: int = 1):
     """dw of `Backend.conv2d_weight_grad`: (3, 3, C/G, F) = G^T [sum over tiles of V[k]^T (A dy A^T)[k]] G.
 
-    Tiles are transformed some thousands at a time, in blocks; then each worker takes whole products of the t*t, so that
-    every sum has one owner and one order.   x: (N, H, W, C)   dy: (N, OH, OW, F)
+    x: (N, H, W, C)   dy: (N, OH, OW, F)
     """
-    p = points(m)
+    p, blocks = points(m), Blocks((3, 3, x.shape[3] // groups, dy.shape[3]), groups)
+    add_up = sums_by_blocks if blocks.shape[2] * blocks.shape[3] <= SUMMED else sums_by_products
+    sums = add_up(x, dy, pads, p, blocks)
+    dtype, sums = sums.dtype, sums.reshape(p.t * p.t, -1)
+    dw = empty((9, sums.shape[1]), dtype)
+    run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(dw.shape[1], COLUMNS))
+    dw = dw.reshape(3, 3, blocks.count, *blocks.shape[2:])
+    return np.concatenate([blocks.own(dw[:, :, b]) for b in range(blocks.count)], axis=3) if groups > 1 else dw[:, :, 0]
+
+
+def transform_pair(x, dy, rows, pads, p, v, upstream):
+    """V and A dy A^T of some rows of tiles, written to v (t*t, P, C) and upstream (t*t, P, F)."""
+    wide = -(-dy.shape[2] // p.m)
+    band = cut_out(x, rows, wide, p.m, 2, (pads[0][0], pads[1][0]), v.dtype)
+    np.matmul(p.input, tiles(band, p.m, p.t), out=v.transpose(1, 0, 2))
+    band = cut_out(dy, rows, wide, p.m, 0, (0, 0), v.dtype)
+    np.matmul(p.upstream, tiles(band, p.m, p.m), out=upstream.transpose(1, 0, 2))
+
+
+def sums_by_blocks(x, dy, pads, p, blocks: Blocks):
+    """The sums over tiles, (t*t, B, C/B, F/B), of small kernels: what is transformed is multiplied while it is warm.
+
+    Blocks of tiles are shared out in GROUPS, each with sums of its own, so that their order is always the same.
+    """
+    squared, wide, dtype = p.t * p.t, -(-dy.shape[2] // p.m), np.result_type(x, dy)
+    pieces = pieces_of(len(x), dy.shape[1:3], p.m, max(x.shape[3], dy.shape[3]) * dtype.itemsize)
+    groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
+    sums = np.zeros((len(groups), squared, blocks.count, *blocks.shape[2:]), dtype)
+
+    def work(g):
+        part = scratch("part", sums.shape[1:], dtype)
+        for images, rows in groups[g]:
+            count = len(x[images]) * (rows.stop - rows.start) * wide
+            v, upstream = (
+                scratch(name, (squared, count, a.shape[3]), dtype) for name, a in (("inputs", x), ("upstream", dy))
+            )
+            transform_pair(x[images], dy[images], rows, pads, p, v, upstream)
+            sum_of_products(by_block(v, blocks.count), by_block(upstream, blocks.count), part)
+            np.add(sums[g], part, out=sums[g])
+
+    run(work, range(len(groups)))
+    return sums.sum(axis=0)
+
+
+def sums_by_products(x, dy, pads, p, blocks: Blocks):
+    """The same for large kernels: tiles are transformed some thousands at a time, in blocks; then each worker takes
+    whole products of the t*t, so that every sum has one owner and one order."""
     (n, *out, f), c = dy.shape, x.shape[3]
-    squared, wide, dtype = p.t * p.t, -(-out[1] // m), np.result_type(x, dy)
-    pieces = pieces_of(n, out, m, max(c, f) * dtype.itemsize)
-    blocks = Blocks((3, 3, c // groups, f), groups)
+    squared, wide, dtype = p.t * p.t, -(-out[1] // p.m), np.result_type(x, dy)
+    pieces = pieces_of(n, out, p.m, max(c, f) * dtype.itemsize)
     sums = empty((squared, blocks.count, *blocks.shape[2:]), dtype)
     for group in gathered(pieces, wide, SHARED_BYTES // (squared * (c + f) * dtype.itemsize)):
         count = group[-1][1].stop
@@ -124,10 +169,7 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
 
         def transform(piece, v=v, upstream=upstream):
             (images, rows), place = piece
-            band = cut_out(x[images], rows, wide, m, 2, (pads[0][0], pads[1][0]), dtype)
-            np.matmul(p.input, tiles(band, m, p.t), out=v[:, place].transpose(1, 0, 2))
-            band = cut_out(dy[images], rows, wide, m, 0, (0, 0), dtype)
-            np.matmul(p.upstream, tiles(band, m, m), out=upstream[:, place].transpose(1, 0, 2))
+            transform_pair(x[images], dy[images], rows, pads, p, v[:, place], upstream[:, place])
 
         def multiply(k, v=v, upstream=upstream, first=group[0][0] == pieces[0]):
             inputs, outputs = by_block(v[k : k + 1], blocks.count)[0], by_block(upstream[k : k + 1], blocks.count)[0]
@@ -139,10 +181,7 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
 
         run(transform, group)
         run(multiply, range(squared))
-    dw, sums = empty((9, sums[0].size), dtype), sums.reshape(squared, -1)
-    run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(dw.shape[1], COLUMNS))
-    dw = dw.reshape(3, 3, blocks.count, *blocks.shape[2:])
-    return np.concatenate([blocks.own(dw[:, :, b]) for b in range(blocks.count)], axis=3) if groups > 1 else dw[:, :, 0]
+    return sums
 
 
 def pieces_of(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, slice]]:
