@@ -108,6 +108,8 @@
   function draw() {
     const { graph, shown, wires } = arrange();
     const root = $("view");
+    state.over = null;   // what the pointer was on is drawn anew
+    $("tip").hidden = true;
     root.replaceChildren();
     const below = make("g", {}, root), above = make("g", {}, root);
     scene = { graph, boxes: new Map(), wires: new Map() };
@@ -202,7 +204,9 @@
       if (state.open.has(first)) state.open.delete(first); else state.open.add(first);
       const kept = state.open.has(first) ? thing.node : first;
       state.chosen = { node: kept };
+      const focused = graph.contains(document.activeElement);
       draw();
+      if (focused) scene.boxes.get(kept).group.focus({ preventScroll: true });
       const after = scene.boxes.get(kept);   // stays where it was on the screen
       view.x += (before.x - after.x) * view.k;
       view.y += (before.y - after.y) * view.k;
