@@ -32,7 +32,9 @@ from minicnn.study.families import (
     wanted_depth,
 )
 from minicnn.study.instruments import Settings
+from minicnn.study.probing import undisturbed
 from minicnn.study.result import Picture, Result, Table
+from minicnn.tensor import no_grad
 from minicnn.zoo.resnet_cifar import bn, bn_relu, conv
 
 PAPER = "Szegedy et al. 2016, arXiv:1602.07261, section 3.3; De & Smith 2020, arXiv:2002.10444"
@@ -107,8 +109,8 @@ def last_images(model: Model) -> Symbol:
     return next(p for p in steps[-1].parents if len(p.shape) == 4)
 
 
-def before_pooling(model: Model, x: Any) -> np.ndarray:
-    """What reaches the last pooling, (N, H, W, C), in inference."""
+def before_pooling(model: Model, x: Any, training: bool = False) -> np.ndarray:
+    """What reaches the last pooling, (N, H, W, C). training: with the batch's statistics; the model's own stay."""
     wanted = last_images(model)
     seen: dict[str, np.ndarray] = {}
 
@@ -117,9 +119,9 @@ def before_pooling(model: Model, x: Any) -> np.ndarray:
             outputs = output if isinstance(output, list) else [output]
             seen["data"] = outputs[wanted.index].numpy()
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), undisturbed(model), no_grad():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflows, where branches are too large
-        model.run(x, tap=look)
+        model.run(x, training, tap=look)
     return seen["data"] if seen else np.asarray(x)
 
 
@@ -154,7 +156,7 @@ def run(settings: Settings) -> Result:
     images, found = split(settings.dataset), {}
     for (scale, norm), one in members.items():
         with seeded(settings.seed):
-            fresh = before_pooling(one.build(), images.x_train[:64]).astype(np.float64)
+            fresh = before_pooling(one.build(), images.x_train[:64], training=True).astype(np.float64)
         found[one.label] = figures_of(scale, norm, kept[one.label], images.x_test, fresh)
     subject = f"{depth} layers, {settings.dataset}, seed {settings.seed}"
     return Result(

@@ -89,6 +89,11 @@ def test_what_reaches_the_last_pooling(x):
     model = twin("resnet", 8)
     assert scale.last_images(model).node.layer.name == "conv4_block1_out"
     assert_close(scale.before_pooling(model, x), Model(model.input, scale.last_images(model)).predict(x, verbose=0))
+    before = model.get_weights()
+    in_training = scale.before_pooling(model, x, training=True)
+    assert np.abs(in_training - scale.before_pooling(model, x)).max() > 0.1  # the statistics are those of the batch
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
     inputs = layers.Input((8, 8, 1))
     assert_close(scale.before_pooling(Model(inputs, layers.Flatten()(inputs)), x), x)
     with pytest.raises(ValueError, match="no layer reads images"):
