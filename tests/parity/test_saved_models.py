@@ -15,7 +15,7 @@ FAMILIES = {  # one of each family; the others have no other layers
     "inception_v1": ("notebook", (32, 64, 3)),
 }
 LARGE = ("inception_v3", "inception_v4", "inception_resnet_v2", "resnext50", "resnet50", "resnet18", "preact110")
-SLOW = [pair for pair in PAIRS if pair.slow and pair.network.startswith(LARGE)]
+SLOW = [pair for pair in PAIRS if pair.slow and pair.network.startswith(LARGE) and pair.variant != "A"]
 
 
 def random_weights(model, rng):
@@ -28,7 +28,7 @@ def check(keras, tmp_path, model, rng):
     random_weights(model, rng)
     path = tmp_path / "model.keras"
     model.save(path)
-    x = rng.normal(size=(2, *model.input_shape[1:])).astype("float32")
+    x = rng.normal(size=(2, *model.input_shape[1:])).astype(model.weights[0].dtype)
     theirs, again = keras.models.load_model(path), load_model(path)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
         assert a.dtype == b.dtype
@@ -51,7 +51,8 @@ def test_networks(keras, tmp_path, rng, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", SLOW, ids=str)
-def test_larger_networks(keras, tmp_path, rng, pair):
+def test_larger_networks(keras, double, tmp_path, rng, pair):
+    """In float64: a hundred layers of float32 round by more than the bound."""
     check(keras, tmp_path, pair.ours(), rng)
 
 
