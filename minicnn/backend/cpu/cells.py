@@ -19,7 +19,7 @@ def blocks_of_pixels(x):
 
 def pixels_of_blocks(blocks):
     """(N, H, W, 4C) -> (N, 2H, 2W, C)"""
-    n, tall, wide, c = *blocks.shape[:3], blocks.shape[3] // 4
+    (n, tall, wide, _), c = blocks.shape, blocks.shape[3] // 4
     found = empty((n, 2 * tall, 2 * wide, c), blocks.dtype)
     _copy(_rows(found), _pairs(np.ascontiguousarray(blocks), c))
     return found
