@@ -101,7 +101,7 @@ def test_one_batch_and_evaluate(keras, double, rng):
 def test_averages_are_the_weights_at_the_end(keras, double, rng):
     mine, other = pair(keras, ("output",), rng, **PLAIN)
     mine.compile(optimizer=SGD(0.5, use_ema=True, ema_momentum=0.75), **PLAIN)
-    other.compile(optimizer=keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75), **PLAIN)
+    other.compile(optimizer=keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75), **PLAIN, run_eagerly=True)
     held(mine, other, X, Y)
 
 
@@ -113,3 +113,18 @@ def test_smoothed_class_numbers_are_smoothed_one_hot_labels(keras, double, rng):
     ours = SparseCategoricalCrossentropy(from_logits=True, label_smoothing=0.1).per_sample(labels, logits)
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction="none")
     np.testing.assert_allclose(ours.data, theirs(np.eye(5)[labels], logits).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("on_epoch", [False, True])
+def test_validation_with_averages(keras, double, rng, on_epoch):
+    from minicnn.training.callbacks import SwapEMAWeights
+
+    mine, other = pair(keras, ("output",), rng, **PLAIN)
+    mine.compile(optimizer=SGD(0.5, use_ema=True, ema_momentum=0.75), **PLAIN)
+    other.compile(optimizer=keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.75), **PLAIN, run_eagerly=True)
+    data = {"epochs": 3, "verbose": 0, "shuffle": False, "batch_size": 16, "validation_data": (X, Y)}
+    ours = fit(mine, X, Y, **data, callbacks=SwapEMAWeights(on_epoch)).history
+    theirs = other.fit(X, Y, **data, callbacks=[keras.callbacks.SwapEMAWeights(on_epoch)]).history
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(mine.weights[0].data, other.get_weights()[0], rtol=1e-9)
