@@ -210,7 +210,7 @@ def halved_pads(window: Window, x_shape, w_shape) -> Window:
 
 def pool_cells(cells, bias, relu: bool, keep: bool):
     """y and the bits, as `conv2d`, from the cells as blocks (N, H', W', 4F)."""
-    n, tall, wide, f = *cells.shape[:3], cells.shape[3] // 4
+    (n, tall, wide, _), f = cells.shape, cells.shape[3] // 4
     y = empty((n, tall, wide, f), cells.dtype)
     bits = np.empty((3, *y.shape), bool) if keep else None
     finish = pool_of(bias, relu, y, bits, 1)
