@@ -127,15 +127,29 @@ def test_the_study_on_a_toy(monkeypatch):
     assert again.figures["share"] == result.figures["share"]
 
 
-def figures(before, after):
+def figures(own, *shares):
     return {
-        "nodes": ["n"], "heads": ["m", "a"], "steps": [0, 9],
-        "share": [[[1 - s], [s]] for s in (before, after)], "norm": [[[1.0], [1.0]]] * 2,
+        "nodes": ["n"], "heads": ["m", "a"], "steps": [0, 9], "own": {"redrawn": True, "share": [[1 - own], [own]]},
+        "share": [[[1 - s], [s]] for s in shares],
         "after": {k: {"test loss": 1.0} for k in ("with heads", "without heads")},
     }  # fmt: skip
 
 
 def test_each_verdict():
-    assert aux.verdict(figures(0.5, 0.2)).startswith("holds: at n the auxiliary heads bring 50%")
-    assert aux.verdict(figures(0.5, 0.01)).startswith("holds before training only")
-    assert aux.verdict(figures(0.01, 0.01)).startswith("does not hold")
+    assert aux.verdict(figures(0.6, 0.5, 0.2)).startswith("holds: at n the auxiliary heads bring 60%")
+    assert "50% if the kernels are drawn as He" in aux.verdict(figures(0.6, 0.5, 0.2))
+    assert aux.verdict(figures(0.5, 0.02, 0.3)).startswith("holds in part: ")
+    assert aux.verdict(figures(0.05, 0.5, 0.5)).startswith("does not hold")
+
+
+def test_only_kernels_without_batch_norm_are_drawn_anew():
+    with seeded(0):
+        start = layers.Input((8, 8, 1))
+        plain = Model(start, layers.Flatten()(layers.Conv2D(3, 3, name="c")(start)))
+        normed = Model(start, layers.BatchNormalization()(layers.Conv2D(3, 3)(start)))
+    before = [m.get_weights()[0] for m in (plain, normed)]
+    assert aux.begin_as_he(plain, Settings())
+    assert not aux.begin_as_he(normed, Settings())
+    assert not aux.begin_as_he(plain, Settings(weights="some"))
+    assert not np.array_equal(plain.get_weights()[0], before[0])
+    assert np.array_equal(normed.get_weights()[0], before[1])
