@@ -11,6 +11,7 @@ from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
+from minicnn.backend.cpu.products import product
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
@@ -68,7 +69,8 @@ class CpuBackend(Backend):
         (m, k), n = a.shape, b.shape[1]
         y = empty((m, n), np.result_type(a, b))
         if m >= n:
-            run(lambda rows: np.matmul(a[rows], b, out=y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
+            a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
+            run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
         else:
             columns = spans(n, max(512, 64 * BLOCK // max(k * m, 1)))  # narrow ones would be read in snippets
             run(lambda part: np.matmul(a, b[:, part], out=y[:, part]), columns)
