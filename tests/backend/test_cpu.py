@@ -167,7 +167,9 @@ def test_elementwise(small_pieces, rng, dtype):
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize(("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64), (8, 700, 1500), (20, 40, 60)]
+)
 def test_matmul(small_pieces, rng, m, k, n):
     a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
     assert_close(CPU.matmul(a, b), a @ b, 1e-13)

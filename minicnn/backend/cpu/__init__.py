@@ -11,12 +11,13 @@ from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
-from minicnn.backend.cpu.products import product
+from minicnn.backend.cpu.products import FEW, few_rows, product
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
 BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
+COLUMNS = 2048  # of a piece at least
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ class CpuBackend(Backend):
             a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
             run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
         else:
-            columns = spans(n, max(512, 64 * BLOCK // max(k * m, 1)))  # narrow ones would be read in snippets
-            run(lambda part: np.matmul(a, b[:, part], out=y[:, part]), columns)
+            columns = spans(n, max(COLUMNS, 64 * BLOCK // max(k * m, 1)))  # narrow ones would be read in snippets
+            multiply = few_rows if m <= FEW < k else np.matmul
+            run(lambda part: multiply(a, b[:, part], y[:, part]), columns)
         return y
 
     # Convolution ---------------------------------------------------------------------------------------------------

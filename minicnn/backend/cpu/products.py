@@ -13,6 +13,7 @@ from minicnn.backend.cpu.parallel import scratch
 
 SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
 WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small products is no faster than a large one
+FEW = 16  # rows of a product that takes less time than reading its right side
 SHORTEST = 16  # rows, below which a small one is not
 SUMMED = 128, 256  # rows that are summed up in one small product: no fewer, no more
 
@@ -37,6 +38,25 @@ def product(a, b, out):
     if whole < m:
         np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
     return out
+
+
+def few_rows(a, b, out):
+    """a @ b into out for few rows and a large b, which is read once, as it lies.   a: (M, K)   b: (K, N)   out: (M, N)
+
+    A b that is a transpose is multiplied from its side; another one some rows at a time, which are added up.
+    """
+    (m, k), n = a.shape, b.shape[1]
+    if b.strides[0] <= b.strides[1]:
+        found = product(b.T, np.ascontiguousarray(a.T), scratch("tile", (n, m), out.dtype))
+        np.copyto(out, found.T)
+        return
+    part = scratch("part", out.shape, out.dtype)
+    deep = max(SMALL // (m * n), SHORTEST)
+    for start in range(0, k, deep):
+        target = part if start else out
+        np.matmul(a[:, start : start + deep], b[start : start + deep], out=target)
+        if start:
+            np.add(out, part, out=out)
 
 
 def sum_of_products(a, b, out):
