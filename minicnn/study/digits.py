@@ -2,6 +2,10 @@
 
 SGD with a momentum of 0.9, a weight decay of 1e-4, batches of 64, a rate of 0.05 that falls to a tenth after 70 % of
 the epochs: He et al. 2015, arXiv:1512.03385, section 4.2, cut down to 12 epochs of 1,437 images.
+
+The velocity keeps its size where the rate falls, as in Keras and Caffe: for a few steps it is ten times too large for
+the new rate (Goyal et al. 2017, arXiv:1706.02677, section 3, "momentum correction"). So the loss of the first epoch
+after the fall may be higher than that before it.
 """
 
 import json
