@@ -17,7 +17,7 @@ from minicnn.model.derived import Derived
 from minicnn.model.graph import order
 from minicnn.model.plan import Pass
 from minicnn.model.summary import summary
-from minicnn.names import unknown
+from minicnn.names import snake_case, unknown
 from minicnn.tensor import Tensor
 from minicnn.training import loop, steps
 from minicnn.training.compiled import Compiled
@@ -38,7 +38,9 @@ class Model(Layer):
     way_to_build = "only Model(inputs, outputs) has a graph of layers"
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True):
-        super().__init__(name=name or automatic_name(self.automatic_prefix), trainable=trainable)
+        own = "automatic_prefix" not in vars(type(self))  # a class of the user's: its models are called by its name
+        prefix = snake_case(type(self).__name__) if own else self.automatic_prefix
+        super().__init__(name=name or automatic_name(prefix), trainable=trainable)
         self.named = name is not None
         self.compiled: Compiled | None = None
         self.stop_training = False

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minicnn import Input, Model, Sequential, Tensor, config, functions, layers, no_grad
+from minicnn.layers.naming import clear_session, names_kept
 from tests.checks import assert_close
 
 
@@ -303,3 +304,16 @@ def test_a_model_with_a_call_of_its_own(rng):
 def test_an_empty_chain_says_its_name_once():
     with pytest.raises(ValueError, match="^empty: it is not built yet: give its first layer an input_shape"):
         Sequential(name="empty")(np.ones((2, 3)))
+
+
+def test_a_class_of_models_gives_them_its_name():
+    class TwoLayers(Model):
+        """Of one's own."""
+
+    class Chain(Sequential):
+        """Of one's own."""
+
+    with names_kept():
+        clear_session()
+        names = [TwoLayers().name, TwoLayers().name, Chain().name, TwoLayers(name="mine").name]
+    assert names == ["two_layers", "two_layers_1", "chain", "mine"]
