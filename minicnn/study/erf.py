@@ -31,12 +31,13 @@ WIDTH = 8  # channels of the built-in networks
 class Field:
     """What one unit looks at: `energy` (H, W), the mean square of the gradient of each pixel, with the sum 1.
 
-    theoretical: the size of the field that there can be, (height, width) in pixels.
+    theoretical: the size of the field that there can be, (height, width) in pixels; None where the way to the unit
+    leads through a layer of which nobody knows how it looks at its input, such as a Lambda.
     """
 
     layer: str
     energy: np.ndarray
-    theoretical: tuple[int, int]
+    theoretical: tuple[int, int] | None
 
     @property
     def std(self) -> float:
@@ -84,31 +85,44 @@ def fit_gaussian(energy: np.ndarray) -> tuple[float, float]:
     return std, 1 - miss(std) / float(np.sum((weights - weights.mean()) ** 2))
 
 
-def effective_field(
-    model: Any, x: Any, layer: str | None = None, statistics: str = "moving", seed: int = 0
-) -> Field:
+def effective_field(model: Any, x: Any, layer: str | None = None, statistics: str = "moving", seed: int = 0) -> Field:
     """The field of the unit in the middle of `layer` (default: the last one that gives images), measured on images x.
 
     x: (N, H, W, C). The channels of the unit are mixed with random signs, another mixture for each image; energy is
     the square of the gradient, summed over the image's channels and averaged over images. statistics: those of the
-    batch norms, of this "batch" or the "moving" ones. Raises ValueError for a layer that gives no images.
+    batch norms, of this "batch" or the "moving" ones. Raises ValueError for a layer that gives no images, and for a
+    model without a graph of layers.
     """
+    start = model.input
     name = last_image_layer(model) if layer is None else layer
     chosen = model.get_layer(name)
     if len(chosen.output.shape) != 4:
         raise ValueError(f"layer {name!r} gives {chosen.output.shape}: only images (N, H, W, C) have a middle")
-    part = Model(model.input, chosen.output)
+    part = Model(start, chosen.output)
     with calibrated(part, x) if statistics == "batch" else undisturbed(part):
         entrance = Tensor(part.to_tensor(x).data, requires_grad=True)
         y = part(entrance)
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(y.shape[0], y.shape[3]))
-        start = np.zeros(y.shape)
-        start[:, y.shape[1] // 2, y.shape[2] // 2] = signs
-        gradient = to_numpy(vjp(y, entrance, backend_of(y.data).asarray(start, dtype=y.dtype))).astype("float64")
+        dy = np.zeros(y.shape)
+        dy[:, y.shape[1] // 2, y.shape[2] // 2] = signs
+        gradient = to_numpy(vjp(y, entrance, backend_of(y.data).asarray(dy, dtype=y.dtype))).astype("float64")
     energy = np.mean(np.sum(gradient**2, axis=3), axis=0)
     if not energy.sum() > 0:
         raise ValueError(f"the unit in the middle of {name!r} does not depend on these images: no field to measure")
-    return Field(name, energy / energy.sum(), receptive_fields(part)[name].size)
+    return Field(name, energy / energy.sum(), theoretical_size(part, name))
+
+
+def theoretical_size(model: Any, layer: str) -> tuple[int, int] | None:
+    """The size in pixels of what a unit of `layer` can see, None where that cannot be said."""
+    try:
+        return receptive_fields(model)[layer].size
+    except ValueError:
+        return None
+
+
+def can_see(field: Field) -> float:
+    """The height of what the unit can see, in pixels; NaN where that cannot be said."""
+    return math.nan if field.theoretical is None else field.theoretical[0]
 
 
 def last_image_layer(model: Any) -> str:
@@ -166,7 +180,7 @@ def by_depth(settings: Any) -> Result:
         "depths": list(DEPTHS), "draws": draws,
         "std": {k: {str(d): summary(widths[k, d]) for d in DEPTHS} for k in ("plain", "residual")},
         "gaussian": {k: {str(d): gaussian_of(fields[k, d]) for d in DEPTHS} for k in ("plain", "residual")},
-        "theoretical": {str(d): fields["plain", d][0].theoretical[0] for d in DEPTHS},
+        "theoretical": {str(d): can_see(fields["plain", d][0]) for d in DEPTHS},
         "exponent": {k: exponent(widths, k) for k in ("plain", "residual")},
         "training": trained,
     }  # fmt: skip
@@ -312,20 +326,20 @@ def of_the_zoo(settings: Any) -> Result:
         model.load_weights(settings.weights)
     noise = np.random.default_rng(settings.seed).normal(size=(2, *entry.input_shape))
     fields = [effective_field(model, noise, name, "moving" if settings.weights else "batch") for name in some(model)]
-    rows = [[f.layer, f.theoretical[0], f.std, f.gaussian[0], 4 * f.std / f.theoretical[0]] for f in fields]
+    rows = [[f.layer, can_see(f), f.std, f.gaussian[0], 4 * f.std / can_see(f)] for f in fields]
     columns = ["layer", "can see, px", "std, px", "Gaussian, px", "4 std / can see"]
     figures = {"layers": [dict(zip(columns, row, strict=True)) for row in rows]}
 
     def draw(figure: Any) -> None:
         ax = axes(figure, "layer, from the image to the end", "pixels")
         places = np.arange(len(fields))
-        ax.plot(places, [f.theoretical[0] for f in fields], label="can see", **STYLES[0])
+        ax.plot(places, [can_see(f) for f in fields], label="can see", **STYLES[0])
         ax.plot(places, [4 * f.std for f in fields], label="looks at (4 std)", **STYLES[1])
         ax.set_yscale("log")
         ax.set_xticks(places, [f.layer for f in fields], rotation=30, ha="right", fontsize="x-small")
         label_ends(ax)
 
-    share = 4 * fields[-1].std / fields[-1].theoretical[0]
+    share = 4 * fields[-1].std / can_see(fields[-1])
     verdict = f"four standard deviations of what {fields[-1].layer} looks at are {share:.0%} of the field it can see."
     return Result(
         "erf", "Effective receptive fields", f"{settings.model}, noise, seed {settings.seed}", figures,

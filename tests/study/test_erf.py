@@ -123,3 +123,24 @@ def test_a_network_of_the_zoo():
     result = erf.run(Settings(model="resnet20"))
     assert result.verdict.startswith("holds")
     assert result.tables[0].rows[-1][1] > result.tables[0].rows[0][1]
+
+
+def test_a_layer_of_one_s_own_has_an_effective_field_and_no_theoretical_one(rng):
+    start = layers.Input((9, 9, 2))
+    x = layers.Conv2D(3, 3, padding="same", name="a")(start)
+    x = layers.Lambda(lambda pair: pair[0] + pair[1], name="sum")([x, layers.Conv2D(3, 3, padding="same")(x)])
+    model = Model(start, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    found = erf.effective_field(model, rng.normal(size=(2, 9, 9, 2)))
+    assert (found.layer, found.theoretical) == ("sum", None) and 0 < found.std < 3
+    assert math.isnan(erf.can_see(found))
+    assert found.energy[:2].sum() == 0  # a 5 x 5 window around (4, 4)
+    assert erf.effective_field(model, rng.normal(size=(2, 9, 9, 2)), "a").theoretical == (3, 3)
+
+
+def test_a_model_without_a_graph_has_no_layer_to_look_at():
+    class Mine(Model):
+        def call(self, x, training=False):
+            return x
+
+    with pytest.raises(ValueError, match=r"^mine.*: it is not built yet: only Model\(inputs, outputs\) has a graph"):
+        erf.effective_field(Mine(), np.zeros((1, 4, 4, 1)))
