@@ -58,8 +58,13 @@ def delete_random(
     layers: int = 2,
     say: Say | None = None,
 ) -> np.ndarray:
-    """The errors without `counts` parts drawn at random, (len(counts), trials). The draws depend on the seed alone."""
+    """The errors without `counts` parts drawn at random, (len(counts), trials). The draws depend on the seed alone.
+
+    Raises ValueError for more parts than there are.
+    """
     many = len(parts(model, x, layers))
+    if not all(0 <= k <= many for k in counts):
+        raise ValueError(f"{model.name}: of {many} parts 0 to {many} can be deleted, got {max(counts)}")
     draws = [generator("lesion", k, t).choice(many, size=k, replace=False) for k in counts for t in range(trials)]
     operations = [Operation(delete=tuple(map(int, draw))) for draw in draws]
     return errors(model, x, y, operations, layers, say=say).reshape(len(counts), trials)

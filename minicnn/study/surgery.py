@@ -218,8 +218,10 @@ def errors(
 ) -> np.ndarray:
     """The share of the images x (N, H, W, C) that a classifier gets wrong after each operation, (len(operations),).
 
-    y: (N,) class numbers.   layers: as for Theatre.
+    y: (N,) class numbers.   layers: as for Theatre. Raises ValueError for labels of another form.
     """
+    if np.shape(y) != (len(x),):
+        raise ValueError(f"{model.name}: {len(x)} images need class numbers of shape ({len(x)},), got {np.shape(y)}")
     wrong = np.zeros(len(operations))
     for start in range(0, len(x), batch_size):
         theatre = Theatre(model, x[start : start + batch_size], layers)

@@ -100,3 +100,13 @@ def test_a_run(monkeypatch, capsys, tmp_path, few_images):
     again = lesion.run(Settings(model="resnet20", weights=str(weights)))
     assert list(again.figures["networks"]) == ["resnet20"]
     assert again.figures["networks"]["resnet20"]["deleted"] == first["deleted"]
+
+
+def test_more_parts_than_there_are_and_labels_of_another_form(model, images):
+    x, y = images
+    with pytest.raises(ValueError, match="resnet20: of 9 parts 0 to 9 can be deleted, got 10"):
+        lesion.delete_random(model, x, y, (1, 10))
+    with pytest.raises(ValueError, match=r"20 images need class numbers of shape \(20,\), got \(3,\)"):
+        lesion.delete_each(model, x, y[:3])
+    with pytest.raises(ValueError, match=r"20 images need class numbers of shape \(20,\), got \(20, 10\)"):
+        lesion.delete_each(model, x, np.eye(10)[y])
