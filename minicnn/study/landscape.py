@@ -83,11 +83,18 @@ def slice_1d(model: Any, x: Any, y: Any, along: Direction, steps: Any, **how: An
     return slice_2d(model, x, y, (along, along), steps, [0.0], **how)[0]
 
 
-def slice_2d(
-    model: Any, x: Any, y: Any, along: Sequence[Direction], across: Any, down: Any, **how: Any
-) -> np.ndarray:
-    """The loss at weights + a * along[0] + b * along[1]: (len(down), len(across)), a from `across`, b from `down`."""
+def slice_2d(model: Any, x: Any, y: Any, along: Sequence[Direction], across: Any, down: Any, **how: Any) -> np.ndarray:
+    """The loss at weights + a * along[0] + b * along[1]: (len(down), len(across)), a from `across`, b from `down`.
+
+    Raises ValueError for directions of another model.
+    """
     weights = model.trainable_weights
+    shapes = [w.shape for w in weights]
+    if any([np.shape(part) for part in one] != shapes for one in along):
+        raise ValueError(
+            f"{model.name}: a direction has an array for each of its {len(weights)} trainable weights, in "
+            "their shapes: direction(model, 0) draws one"
+        )
     start = [to_numpy(w.data).astype("float64") for w in weights]
     found = np.empty((len(down), len(across)))
     with weights_kept(model), undisturbed(model), no_grad(), np.errstate(all="ignore"):

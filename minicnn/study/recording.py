@@ -19,6 +19,7 @@ import numpy as np
 
 from minicnn import backend as backends
 from minicnn.backend import to_numpy
+from minicnn.model import Model
 from minicnn.names import unknown
 from minicnn.study import blocks as search
 from minicnn.study.blocks import Block, Contribution, Graph
@@ -92,8 +93,10 @@ def record(
     skip: which way into a merge is the skip, by the merge's name, where it should not be found: the name of the layer
     that enters, or its index.   watch(tensor, gradient): is shown every tensor of the tape with its whole gradient.
     Weights, their `grad`, statistics and the order of random numbers stay as they are. Raises ValueError for a model
-    without a loss, and for a `skip` that is not there.
+    without a loss, for an empty batch, and for a `skip` that is not there; TypeError for what is no model.
     """
+    if not isinstance(model, Model):
+        raise TypeError(f"record takes a minicnn model, got {type(model).__name__}")
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
         if precise:
@@ -207,6 +210,8 @@ def entering(model: Any, x: Any) -> dict[Tensor, str]:
             raise ValueError(f"{model.name}: the inputs {known}, got {', '.join(map(repr, x))}")
         x = [x[name] for name in names]
     arrays = [model.to_tensor(one).data for one in (x if isinstance(x, list | tuple) else [x])]
+    if any(a.size == 0 for a in arrays):
+        raise ValueError(f"{model.name}: the batch is empty, got {', '.join(str(a.shape) for a in arrays)}")
     if names is None or len(names) != len(arrays):
         names = ["input"] if len(arrays) == 1 else [f"input_{i}" for i in range(len(arrays))]
     return {Tensor(a, requires_grad=True): name for a, name in zip(arrays, names, strict=True)}

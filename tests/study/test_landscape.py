@@ -175,6 +175,8 @@ def test_directions_are_those_of_seed_and_key(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(first + other, loaded[0] + loaded[1], strict=True))
     with pytest.raises(ValueError, match=r"direction 0 of .*kernel must have the shape \(6, 1\), got nothing"):
         landscape.load_directions(tmp_path / "d.npz", linear())
+    with pytest.raises(ValueError, match="has an array for each of its 1 trainable weights, in their shapes"):
+        landscape.slice_1d(linear(), np.zeros((2, 6)), np.zeros((2, 1)), first, [0.0], loss=half_square)
 
 
 def test_a_slice_of_a_quadratic_is_its_parabola(rng):

@@ -457,3 +457,10 @@ def test_nodes_are_named_by_their_call(rng):
     model = Model(inputs, layers.Dense(2, activation="softmax")(x))
     record = study.record(model, rng.normal(size=(2, 6)), np.array([0, 1]), loss=LOSS)
     assert [c.layer for c in record.block("second").contributions] == ["shared#2", "second"]
+
+
+def test_what_is_no_model_and_an_empty_batch(rng):
+    with pytest.raises(TypeError, match="record takes a minicnn model, got int"):
+        study.record(3, np.zeros((1, 6)), np.zeros(1))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"subclassed: the batch is empty, got \(0, 6\)"):
+        study.record(Subclassed(), np.zeros((0, 6)), np.zeros(0, int), loss=LOSS)
