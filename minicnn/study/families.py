@@ -154,6 +154,6 @@ def draw_training(figure: Any, losses: Mapping[str, Sequence[float]]) -> None:
     for (name, loss), style in zip(losses.items(), itertools.cycle(STYLES), strict=False):
         ax.plot(range(1, len(loss) + 1), loss, label=name, **style)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    usual = 4 * median(loss[0] for loss in losses.values()) if losses else np.inf
+    usual = 2 * median(loss[0] for loss in losses.values()) if losses else np.inf
     ax.set_ylim(0, min(ax.get_ylim()[1], usual if np.isfinite(usual) else np.inf))  # one that explodes hides no other
     label_ends(ax)
