@@ -17,10 +17,10 @@ from minicnn.backend import to_numpy
 from minicnn.layers.symbols import Node
 from minicnn.study.digits import BATCH_SIZE, Split, seeded
 from minicnn.study.drawing import STYLES, axes, label_ends
-from minicnn.study.flow import share
-from minicnn.study.measures import cosine, norm
+from minicnn.study.measures import cosine, norm, share
 from minicnn.study.probing import batch_norms, undisturbed
 from minicnn.study.result import Picture, Result, Table
+from minicnn.study.states import LOSS
 from minicnn.study.subjects import subject
 from minicnn.tensor import Tensor, vjp
 from minicnn.training import losses
@@ -83,9 +83,9 @@ def head_gradients(
 ) -> Heads:
     """Sends a batch through once and sweeps back from each output alone.
 
-    weights: of the losses of the outputs; 1 for the first and 0.3 for the others unless given. loss(y, output):
-    sparse cross-entropy unless given. Weights, statistics and random numbers stay as they are. Raises ValueError for
-    a model with one output, or one without a trunk.
+    weights: of the losses of the outputs; 1 for the first and 0.3 for the others unless given. loss: as for compile;
+    sparse cross-entropy unless given. Weights, statistics and random numbers stay as they are. Raises ValueError for a
+    model with one output, or one without a trunk.
     """
     names = model.output_names
     if len(names) < 2:
@@ -99,7 +99,7 @@ def head_gradients(
     nodes = trunk(model)
     if not nodes:
         raise ValueError(f"{model.name}: no layer with images lies on every path to {names[0]!r}")
-    loss = loss or losses.get("sparse_categorical_crossentropy")
+    loss = losses.get(LOSS if loss is None else loss)
     seen: dict[Node, Tensor] = {}
 
     def look(node: Node, output: Any) -> None:

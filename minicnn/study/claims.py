@@ -15,7 +15,6 @@ import numpy as np
 
 from minicnn.study import scale, variants
 from minicnn.study.decompose import decompose
-from minicnn.study.degradation import LOSS
 from minicnn.study.digits import Trained, seeded, split
 from minicnn.study.drawing import axes
 from minicnn.study.families import Member, blocks_per_stage, form, train_family, twin
@@ -24,6 +23,7 @@ from minicnn.study.lesion import changes_shape, delete_each, late, parts
 from minicnn.study.paths import path_lengths
 from minicnn.study.recording import record
 from minicnn.study.result import Picture, Result, Table
+from minicnn.study.states import LOSS
 
 DEEP, SHALLOW = 56, 20
 SEEDS, FULL_SEEDS = 3, 5

@@ -14,12 +14,12 @@ import numpy as np
 from minicnn import layers
 from minicnn.backend import backend_of, to_numpy
 from minicnn.layers.activations import relu
-from minicnn.layers.symbols import unique
-from minicnn.study.probing import in_float64, undisturbed
+from minicnn.study.probing import everything, in_float64, undisturbed
+from minicnn.study.states import LOSS
 from minicnn.tensor import Tensor, no_grad
 from minicnn.training import losses
 
-Loss = Callable[[Any, Any], Tensor]
+Loss = str | Callable[[Any, Any], Tensor]
 
 # A central difference of gradients errs by r^2 |g''| / 6 and by rounding, u |g| / r, u = 2.2e-16. In units in which the
 # weights have length 1 and with both of the gradient's order, the sum is least at r = u^(1/3) = 6e-6.
@@ -72,16 +72,16 @@ def kinks_frozen(model: Any, x: Any, training: bool = False) -> Iterator[None]:
                 vars(layer).pop("call", None)  # the method of its class shows again
 
 
-def everything(layer: Any) -> list[Any]:
-    """The layers in a model or a layer, at any depth, each once."""
-    return unique([inner for one in layer.sublayers for inner in (one, *everything(one))])
-
-
 def loss_of(model: Any, x: Any, y: Any, loss: Loss | None = None, training: bool = False) -> Tensor:
-    """The mean loss on a batch as a tensor; sparse cross-entropy unless given. Several outputs: of the first."""
+    """The mean loss on a batch as a tensor: of the (first) output alone, without the penalties on weights.
+
+    loss: a name or a function, as for compile; the compiled one unless given, of a model that is not compiled sparse
+    cross-entropy.
+    """
     output = model(x, training=training)
     first = output[0] if isinstance(output, list | tuple) else output
-    return (loss or losses.get("sparse_categorical_crossentropy"))(y, first)
+    own = model.compiled.losses[0] if model.compiled is not None else None
+    return losses.get(loss if loss is not None else own or LOSS)(y, first)
 
 
 def gradient(model: Any, x: Any, y: Any, loss: Loss | None = None, training: bool = False) -> np.ndarray:

@@ -17,10 +17,10 @@ from minicnn.study.instruments import Settings
 from minicnn.study.measures import norm
 from minicnn.study.recording import gradients
 from minicnn.study.result import Picture, Result, Table
+from minicnn.study.states import LOSS
 
 PAPER = "He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385, section 4.2, Fig. 6, Table 6"
 DEPTHS, FULL_DEPTHS = (20, 56), (20, 32, 44, 56, 110)
-LOSS = "sparse_categorical_crossentropy"
 RISE, LEVEL = 10.0, 5.0  # points of training error from the shallowest to the deepest: of plain networks, of residual
 
 

@@ -15,12 +15,12 @@ from minicnn.study.digits import BATCH_SIZE, EPOCHS, Split, train
 from minicnn.study.drawing import STYLES, axes, label_ends
 from minicnn.study.flow import Flow
 from minicnn.study.result import Picture, Result, Table
+from minicnn.study.states import LOSS
 from minicnn.study.subjects import subject
 from minicnn.training.callbacks import Callback, LambdaCallback
 
 PROBE = 32  # images that are recorded at every snapshot
 BUDGET = 1.2e12  # multiply-adds of the training, forward and backward: about a minute
-LOSS = "sparse_categorical_crossentropy"
 
 
 # The page ------------------------------------------------------------------------------------------------------------

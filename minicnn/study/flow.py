@@ -14,7 +14,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.names import snake_case
 from minicnn.study.blocks import Block, Graph
-from minicnn.study.measures import cosine, dot, norm, ratio
+from minicnn.study.measures import cosine, norm, share
 from minicnn.study.output import plain
 from minicnn.study.recording import Record, record
 from minicnn.tensor import Tensor
@@ -225,11 +225,6 @@ def edges_within(graph: Graph, block: Block, inside: set[Tensor]) -> Iterable[tu
     for tensor in inside:
         if tensor is not block.fork:
             yield from ((tensor, position) for position, parent in graph.parents(tensor) if parent in inside)
-
-
-def share(part: Any, whole: Any) -> float:
-    """<part, whole> / |whole|^2: shares of all parts add up to 1. Not a number where the whole vanishes."""
-    return ratio(dot(part, whole), dot(whole, whole))
 
 
 def op_of(tensor: Tensor) -> str:

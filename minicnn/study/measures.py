@@ -22,6 +22,11 @@ def ratio(a: float, b: float) -> float:
     return a / b if b else float("nan")
 
 
+def share(part: Array, whole: Array) -> float:
+    """<part, whole> / |whole|^2: the shares of all parts add up to 1; NaN where the whole vanishes."""
+    return ratio(dot(part, whole), dot(whole, whole))
+
+
 def cosine(a: Array, b: Array) -> float:
     """Of the angle between two arrays of one shape; NaN where one is 0."""
     return ratio(dot(a, b), norm(a) * norm(b))

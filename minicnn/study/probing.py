@@ -60,10 +60,14 @@ def scores(output: Any) -> Tensor:
     return first if first.logits is None else first.logits
 
 
-def batch_norms(layer: Any) -> list[BatchNormalization]:
+def everything(layer: Any) -> list[Any]:
+    """The layers in a model or a layer, at any depth, each once."""
+    return unique([inner for one in layer.sublayers for inner in (one, *everything(one))])
+
+
+def batch_norms(model: Any) -> list[BatchNormalization]:
     """The batch norms in a model, at any depth."""
-    here = [layer] if isinstance(layer, BatchNormalization) else []
-    return unique(here + [norm for inner in layer.sublayers for norm in batch_norms(inner)])
+    return [layer for layer in everything(model) if isinstance(layer, BatchNormalization)]
 
 
 @contextmanager

@@ -230,3 +230,14 @@ def test_each_verdict():
     assert landscape.verdict({"lenet5": ends(1.0, 0.2)}).startswith("measured: |smallest / largest| eigenvalue 0.20")
     shallow = landscape.verdict({"resnet20": ends(1.0, 0.2), "plain20": ends(4.0, 0.9)})
     assert shallow.endswith("The paper finds no difference at this depth.")
+
+
+def test_the_loss_is_the_compiled_one_or_has_a_name(rng):
+    x, y = rng.normal(size=(5, 6)), rng.normal(size=(5, 1))
+    model = linear()
+    expected = np.mean((x.astype("float32") @ model.get_weights()[0] - y) ** 2)
+    assert curvature.loss_of(model, x, y, "mse").item() == pytest.approx(expected, rel=1e-5)
+    model.compile("sgd", "mse")
+    assert curvature.loss_of(model, x, y).item() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="unknown loss 'mes'"):
+        landscape.slice_1d(model, x, y, landscape.direction(model, 0), [0.0], loss="mes")
