@@ -17,7 +17,7 @@ from minicnn.backend.cpu import choice
 REFERENCE = Backend(np)
 EPSILON = 1e-5
 
-# side, channels, filters, kernel, stride, images
+# side, channels, filters, kernel (a side, or its height and width), stride, images
 CONVOLUTIONS = (
     (224, 64, 64, 3, 1, 8),
     (112, 128, 128, 3, 1, 8),
@@ -31,11 +31,18 @@ CONVOLUTIONS = (
     (56, 128, 128, 3, 2, 8),
     (224, 3, 64, 7, 2, 8),
     (56, 64, 256, 1, 1, 8),
+    (56, 256, 64, 1, 1, 8),
     (14, 1024, 256, 1, 1, 8),
+    (56, 256, 512, 1, 2, 8),
+    (17, 192, 192, (1, 7), 1, 8),
+    (17, 192, 192, (7, 1), 1, 8),
+    (8, 384, 384, (1, 3), 1, 8),
+    (35, 48, 64, 5, 1, 8),
     (32, 16, 16, 3, 1, 64),
     (32, 1, 6, 5, 1, 64),
 )
-QUICK = CONVOLUTIONS[2:3] + CONVOLUTIONS[9:10] + CONVOLUTIONS[13:]
+QUICK = CONVOLUTIONS[2:3] + CONVOLUTIONS[9:10] + CONVOLUTIONS[15:16] + CONVOLUTIONS[-2:]
+NAMES = {"winograd2": "F(2x2)", "winograd4": "F(4x4)", "winograd4x1": "F(4), rows", "lines": "F(4), lines"}
 NORMS = ((56, 256, 8), (14, 1024, 8), (32, 16, 64))  # side, channels, images
 PRODUCTS = ((2048, 2048, 2048), (25088, 576, 64), (1568, 1024, 256), (8, 25088, 4096))  # M, K, N
 
@@ -95,59 +102,60 @@ def double(*arrays: np.ndarray) -> list[np.ndarray]:
 # Convolution ----------------------------------------------------------------------------------------------------------
 
 
-def convolutions(torch: Any, side: int, c: int, f: int, k: int, stride: int, n: int) -> Iterator[Case]:
+def convolutions(torch: Any, side: int, c: int, f: int, k: int | tuple, stride: int, n: int) -> Iterator[Case]:
     """Forward and both gradients of one layer."""
-    window = Window((stride, stride), ((k // 2, k // 2),) * 2)
-    out = window.output_size((side, side), (k, k))
-    x, w, dy = draw(n, side, side, c), draw(k, k, c, f), draw(n, *out, f)
-    m = choice.tile_size(x.shape, w.shape, window, out, x.dtype)
-    m_input = choice.tile_size(dy.shape, (k, k, f, c), window, (side, side), x.dtype)
+    kh, kw = (k, k) if isinstance(k, int) else k
+    window = Window((stride, stride), ((kh // 2, kh // 2), (kw // 2, kw // 2)))
+    out = window.output_size((side, side), (kh, kw))
+    x, w, dy = draw(n, side, side, c), draw(kh, kw, c, f), draw(n, *out, f)
+    ways = {
+        "forward": choice.algorithm(x.shape, w.shape, window, out, x.dtype),
+        "input": choice.algorithm(dy.shape, (kh, kw, f, c), window, (side, side), x.dtype, passes=1.0),
+        "kernel": choice.algorithm(x.shape, w.shape, window, out, x.dtype, passes=1.0),
+    }
+    names = {key: NAMES.get(way, "product" if kh == kw == 1 else "direct") for key, way in ways.items()}
     prepared = CPU.prepare_kernel(w, window, x.shape)
     theirs: dict[str, Any] = {}
     if torch:
-        theirs = _torch_convolutions(torch, x, w, dy, stride, k // 2)
-    operations = 2e-9 * n * out[0] * out[1] * k * k * c * f
-    shape = f"{side}x{side} {c}-{f} {k}x{k}" + (f" /{stride}" if stride > 1 else "")
+        theirs = _torch_convolutions(torch, x, w, dy, stride, [kh // 2, kw // 2])
+    operations = 2e-9 * n * out[0] * out[1] * kh * kw * c * f
+    shape = f"{side}x{side} {c}-{f} {kh}x{kw}" + (f" /{stride}" if stride > 1 else "")
 
     def exact_weight_grad():
         one = (double(x[i : i + 1], dy[i : i + 1]) for i in range(n))
         return sum(REFERENCE.conv2d_weight_grad(*arrays, w.shape, window) for arrays in one)
 
     yield Case(
-        "convolution", shape, _name(m, k), "GFLOP/s", operations,
+        "convolution", shape, names["forward"], "GFLOP/s", operations,
         lambda: CPU.conv2d(x, w, window, prepared=prepared),
         lambda: REFERENCE.conv2d(x, w, window),
         lambda: REFERENCE.conv2d(*double(x[:1], w), window), theirs.get("forward"), 1,
     )  # fmt: skip
     yield Case(
-        "gradient of the input", shape, _name(m_input, k), "GFLOP/s", operations,
+        "gradient of the input", shape, names["input"], "GFLOP/s", operations,
         lambda: CPU.conv2d_input_grad(dy, w, x.shape, window),
         lambda: REFERENCE.conv2d_input_grad(dy, w, x.shape, window),
         lambda: REFERENCE.conv2d_input_grad(*double(dy[:1], w), (1, *x.shape[1:]), window), theirs.get("input"),
         1,
     )  # fmt: skip
     yield Case(
-        "gradient of the kernel", shape, _name(m, k), "GFLOP/s", operations,
+        "gradient of the kernel", shape, names["kernel"], "GFLOP/s", operations,
         lambda: CPU.conv2d_weight_grad(x, dy, w.shape, window),
         lambda: REFERENCE.conv2d_weight_grad(x, dy, w.shape, window), exact_weight_grad, theirs.get("kernel"),
     )  # fmt: skip
 
 
-def _name(m: int, k: int) -> str:
-    return f"F({m}x{m})" if m else "product" if k == 1 else "direct"
-
-
-def _torch_convolutions(torch: Any, x, w, dy, stride: int, pad: int) -> dict[str, Callable[[], np.ndarray]]:
+def _torch_convolutions(torch: Any, x, w, dy, stride: int, pads: list[int]) -> dict[str, Callable[[], np.ndarray]]:
     xt, dyt = images(torch, x), images(torch, dy)
     wt = torch.from_numpy(np.ascontiguousarray(w.transpose(3, 2, 0, 1))).contiguous(memory_format=torch.channels_last)
 
     def gradients(*wanted: bool):
         return torch.ops.aten.convolution_backward(
-            dyt, xt, wt, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1, wanted
+            dyt, xt, wt, None, [stride] * 2, pads, [1, 1], False, [0, 0], 1, wanted
         )
 
     return {
-        "forward": lambda: back(torch.nn.functional.conv2d(xt, wt, stride=stride, padding=pad)),
+        "forward": lambda: back(torch.nn.functional.conv2d(xt, wt, stride=stride, padding=pads)),
         "input": lambda: back(gradients(True, False, False)[0]),
         "kernel": lambda: gradients(False, True, False)[1].permute(2, 3, 1, 0).numpy(),
     }
