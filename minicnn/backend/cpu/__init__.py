@@ -11,13 +11,14 @@ from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
-from minicnn.backend.cpu.products import FEW, few_rows, product
+from minicnn.backend.cpu.products import FEW, SHORTEST, few_rows, product
+from minicnn.backend.cpu.products import SMALL as SMALL_PRODUCT
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
 BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
-COLUMNS = 2048  # of a piece at least
+COLUMNS, ROWS = 2048, 256  # of a piece at least, where its other side is large
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class CpuBackend(Backend):
         y = empty((m, n), np.result_type(a, b))
         if m >= n:
             a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
-            run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(16, 64 * BLOCK // max(k * n, 1))))
+            least = 16 if k * n * SHORTEST <= SMALL_PRODUCT else ROWS  # of a b that is packed anew for each piece
+            run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, 64 * BLOCK // max(k * n, 1))))
         else:
             columns = spans(n, max(COLUMNS, 64 * BLOCK // max(k * m, 1)))  # narrow ones would be read in snippets
             multiply = few_rows if m <= FEW < k else np.matmul
