@@ -307,8 +307,12 @@ def test_metrics_are_cut_back(tmp_path):
 SMALL = "lenet5 --img-size 8 --epochs 3 --limit-batches 20 -b 8 -q --save-every 7s --val-split 0.1".split()
 
 
+# without matplotlib, whose import takes longer than these runs
+PROGRAM = "import sys; sys.modules['matplotlib'] = None; from minicnn.commands.train import main; sys.exit(main())"
+
+
 def start(argv, **more):
-    command = [sys.executable, "-m", "minicnn", "train", *argv]
+    command = [sys.executable, "-c", PROGRAM, *argv]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MINICNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
