@@ -269,6 +269,20 @@ def residual_picture(residual: dict[str, list[Figures]], names: dict[str, str]) 
 def module_picture(modules: dict[str, list[Figures]], names: dict[str, str]) -> Picture:
     """The shares of the readers, module by module, for the last state."""
     state, some = list(modules.items())[-1]
+    shares = [c["share"] for block in some for c in block["consumers"]]
+    letter = LETTER * (max(shares) - min(shares))
+
+    def label(ax, row, consumers):
+        """Above and below in turn, where there is room: what is left out stands in the table."""
+        ends = [-math.inf, -math.inf]
+        for c in sorted(consumers, key=lambda c: c["share"]):
+            text, below = c["way"] or c["layer"], ends[0] > ends[1]
+            half = letter * len(text) / 2
+            if c["share"] - half < ends[below]:
+                continue
+            ends[below] = c["share"] + half
+            away = {"xytext": (0, -9 if below else 5), "textcoords": "offset points"}
+            ax.annotate(text, (c["share"], row), ha="center", fontsize=6, **away)
 
     def draw(figure):
         ax = axes(figure, "share of the fork's gradient", "module, from the input on")
@@ -277,11 +291,7 @@ def module_picture(modules: dict[str, list[Figures]], names: dict[str, str]) -> 
             for c in block["consumers"]:
                 ax.plot(c["share"], row, linestyle="", **MARKS.get(c["role"], MARKS["other"]))
             if len(some) <= 24:
-                for i, c in enumerate(sorted(block["consumers"], key=lambda c: c["share"])):
-                    label, away = c["way"] or c["layer"], 5 if i % 2 else -9
-                    ax.annotate(
-                        label, (c["share"], row), (0, away), textcoords="offset points", ha="center", fontsize=6
-                    )
+                label(ax, row, block["consumers"])
         ax.axvline(0, color="#999999", linewidth=0.8)
         ax.set_yticks(range(len(some)), [b["merge"] for b in some], fontsize=7)
         ax.invert_yaxis()
@@ -293,6 +303,7 @@ def module_picture(modules: dict[str, list[Figures]], names: dict[str, str]) -> 
     return Picture("modules", "What each branch returns", caption, draw, (7.0, 1.5 + 0.36 * len(some)))
 
 
+LETTER = 0.01  # of the axis: the width of a letter beside a mark
 MARKS: dict[str, dict[str, Any]] = {
     "branch": {"marker": "o", "color": "#000000", "markersize": 5},
     "skip": {"marker": "s", "color": "#D55E00", "markersize": 5},

@@ -17,7 +17,7 @@ from minicnn.backend import backend_of, to_numpy
 from minicnn.model import Model
 from minicnn.model.receptive_field import receptive_fields
 from minicnn.study.digits import digits, seeded, train
-from minicnn.study.drawing import STYLES, axes, label_ends
+from minicnn.study.drawing import STYLES, axes, label_ends, plain_ticks
 from minicnn.study.probing import calibrated, undisturbed
 from minicnn.study.result import Picture, Result, Table
 from minicnn.tensor import Tensor, vjp
@@ -336,6 +336,7 @@ def of_the_zoo(settings: Any) -> Result:
         ax.plot(places, [can_see(f) for f in fields], label="can see", **STYLES[0])
         ax.plot(places, [4 * f.std for f in fields], label="looks at (4 std)", **STYLES[1])
         ax.set_yscale("log")
+        plain_ticks(ax)
         ax.set_xticks(places, [f.layer for f in fields], rotation=30, ha="right", fontsize="x-small")
         label_ends(ax)
 

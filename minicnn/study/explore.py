@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.study.digits import BATCH_SIZE, EPOCHS, Split, train
-from minicnn.study.drawing import STYLES, axes, label_ends
+from minicnn.study.drawing import STYLES, axes, label_ends, plain_ticks
 from minicnn.study.flow import Flow
 from minicnn.study.result import Picture, Result, Table
 from minicnn.study.states import LOSS
@@ -136,6 +136,7 @@ def pictures(explorer: Flow) -> list[Picture]:
             for (name, values), style in zip(series.items(), STYLES[2:0:-1], strict=False):
                 ax.plot(range(1, len(values) + 1), values, label=name, **style)
             ax.set_yscale("log")
+            plain_ticks(ax)
             label_ends(ax)
 
     caption = "What skip and branch return to the fork; the same batch before and after training."

@@ -197,6 +197,8 @@ def norm_picture(found: dict[str, Figures], names: dict[str, str]) -> Picture:
                     continue
                 color = style["color"]
                 ax.plot(*zip(*points, strict=True), **{**style, "markersize": 3}, linewidth=1.1)
+                if place > 1:
+                    continue  # the same marks and colours; where lines come near, words would lie upon them
                 at = points[int(where * (len(points) - 1))]
                 ax.annotate(text, at, (0, away), textcoords="offset points", ha="center", color=color, fontsize=8)
 

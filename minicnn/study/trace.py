@@ -294,7 +294,8 @@ def time_picture(steps: list[Step]) -> Picture:
         ax = axes(figure, "time, ms", "")
         ax.barh([row[0] for row in rows], [row[-1] for row in rows], color="#777777")
         for i, row in enumerate(rows):
-            ax.annotate(f"{row[1]} ops", (row[-1], i), (4, 0), textcoords="offset points", va="center", fontsize=7)
+            count = f"{row[1]} op{'s' if row[1] > 1 else ''}"
+            ax.annotate(count, (row[-1], i), (4, 0), textcoords="offset points", va="center", fontsize=7)
         ax.invert_yaxis()
 
     return Picture("time", "Where the time goes", "Time of the backward pass by kind of op.", draw, (7.0, 3.2))

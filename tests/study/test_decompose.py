@@ -1,11 +1,13 @@
 """The instruments on blocks and by depth: their figures mean what they say."""
 
 import html
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import minicnn
 from minicnn import layers, study, zoo
@@ -174,3 +176,15 @@ def test_a_gradient_that_is_not_finite(rng):
         found = by_depth(model, rng.normal(size=(2, 4)), np.array([0, 1]), loss=LOSS)
     assert found["verdict"] == "is not finite"
     assert growth([1e300, 1e-300, 1e300]) == pytest.approx(1) and np.isfinite(growth([1e300, 1e-308]))
+
+
+def test_words_beside_marks_do_not_lie_upon_each_other():
+    shares = {"1x1": 0.01, "1x1, 3x3": 0.012, "1x1, 3x3, 3x3": 0.014, "pool": 0.4, "past": 0.99}
+    readers = [{"layer": w, "way": w, "role": "branch", "share": s} for w, s in shares.items()]
+    figure = Figure(figsize=(7, 1.9), dpi=100, layout="constrained")
+    decompose.module_picture({"start": [{"merge": "mixed", "consumers": readers}]}, {"start": "new"}).draw(figure)
+    figure.canvas.draw()
+    words = [t for t in figure.axes[0].texts if t.get_text()]
+    assert {"1x1", "pool", "past"} <= {t.get_text() for t in words} < set(shares)
+    boxes = [t.get_window_extent() for t in words]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
