@@ -164,7 +164,7 @@ def verdict(pairs: dict, found: dict) -> str:
     chain = ["plain, batch norm", "residual, batch norm", "residual, batch norm, beta 0.1"]
     values = [pairs[kind, deepest] for kind in chain]
     apart = [b[0] - a[0] > 2 * math.hypot(a[1], b[1]) for a, b in zip(values, values[1:], strict=False)]
-    shown = " < ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in values)
+    shown = " < ".join(f"{round(float(mean), 3) + 0:.3f} ± {error:.3f}" for mean, error in values)  # + 0: no -0.000
     text = (
         f"at depth {deepest} the gradients of two inputs are alike by {shown} (plain, residual, residual with beta "
         f"0.1, all with batch norm); a plain layer with batch norm multiplies it by "
