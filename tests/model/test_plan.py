@@ -372,10 +372,10 @@ GRAPHS = [
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.__name__)
 def test_graphs(float64, rng, graph):
-    """A batch of 37 is cut into parts, the last one smaller."""
+    """A batch of 75 is cut into parts, the last one smaller."""
     x = images()
     model = stir(Model(x, graph(x)), rng)
-    assert_same(model, rng.normal(size=(37, 6, 7, 4)))
+    assert_same(model, rng.normal(size=(75, 6, 7, 4)))
 
 
 @pytest.mark.parametrize(
@@ -618,8 +618,8 @@ def test_copies_have_a_cache_of_their_own(rng):
 @pytest.mark.parametrize("build", [small, lambda: network("resnet20")], ids=["small", "resnet20"])
 def test_same_bits_on_any_number_of_threads(rng, threads, build):
     model = build()
-    x = rng.normal(size=(37, *model.input_shape[1:])).astype("float32")
-    labels, before, found = rng.integers(0, 3, 37), model.get_weights(), []
+    x = rng.normal(size=(75, *model.input_shape[1:])).astype("float32")
+    labels, before, found = rng.integers(0, 3, 75), model.get_weights(), []
     for count in (1, 2, 4):
         threads(count)
         model.set_weights(before)

@@ -47,8 +47,9 @@ class CpuBackend(Backend):
     # A batch in parts ----------------------------------------------------------------------------------------------
 
     def sub_batches(self, count, bytes_of_an_image):
-        """Parts of 4 to 32 images, about PART_BYTES in their largest layer: as many as a GEMM needs to be quick."""
-        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), 4), 32)
+        """Parts of 4 to 64 images, about PART_BYTES in their largest layer: as many as a GEMM needs to be quick, and
+        as small images need to pay for the calls."""
+        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), 4), 64)
         return spans(count, -(-count // -(-count // size))) if count else [slice(0, 0)]
 
     def spread(self, work, pieces):
