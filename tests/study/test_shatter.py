@@ -79,7 +79,7 @@ def test_exact_laws_are_found_and_the_better_one_is_named():
 def test_a_verdict_can_fail():
     same = {(kind, d): (0.5, 0.1) for kind in shatter.FAMILY for d in shatter.DEPTHS}
     assert shatter.verdict(same, shatter.rates(same)).startswith("does not hold")
-    near = {key: (-2e-4, 0.001) for key in same}
+    near = dict.fromkeys(same, (-2e-4, 0.001))
     assert "alike by 0.000 ± 0.001 <" in shatter.verdict(near, shatter.rates(near))
 
 
