@@ -54,8 +54,8 @@ def set_conv(value: str) -> None:
     """Forces an algorithm on the convolutions that it can compute; the others are direct.
 
     "auto" chooses by shape, "direct" multiplies patches, "winograd2" and "winograd4" transform tiles of 2x2 and 4x4
-    outputs of 3x3 kernels, "winograd4x1" four rows of these, or four numbers of a line for 1xK and Kx1 kernels, K = 3, 5
-    or 7; all of stride 1 and in float32. Raises ValueError for any other word.
+    outputs of 3x3 kernels, "winograd4x1" four rows of these, or four numbers of a line for 1xK and Kx1 kernels with K =
+    3, 5 or 7; all of stride 1 and in float32. Raises ValueError for any other word.
     """
     if value not in ALGORITHMS:
         raise ValueError(f"the convolution algorithm must be one of {', '.join(ALGORITHMS)}, got {value!r}")
