@@ -34,7 +34,7 @@ ROWS, LINES = 20.0, 2.5  # the same for `narrow.py`, and for `lines.py` for each
 READ, MOST_TILES = 0.3, 128  # ns to read a number of a transformed kernel, once for so many tiles
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
 TILES = {"winograd2": 2, "winograd4": 4}
-SPREAD, GATHER, CALL = 0.42, 0.55, 30.0  # ns a number of a patch transformed and copied, of M and y, of a patch
+SPREAD, GATHER, CALL = 0.4, 0.45, 30.0  # ns a number of a patch transformed and copied, of M and y, of a patch
 
 
 def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> str:
