@@ -13,8 +13,8 @@ import numpy as np
 from showing import picture, verdict
 
 from minicnn import study
-from minicnn.study.aux import Heads, begin_as_he, head_gradients
 from minicnn.study.drawing import STYLES, axes, label_ends
+from minicnn.study.heads import Heads, begin_as_he, head_gradients
 from minicnn.study.subjects import subject
 
 

@@ -72,7 +72,8 @@ INSTRUMENTS = {
         Instrument("variants", "where batch norm, ReLU and the shortcut stand in a block", None, trains=True),
         Instrument("scale", "the scale of the residual branch, with and without batch norm", None, trains=True),
         Instrument("shatter", "how alike the gradients of neighbouring inputs are", None),
-        Instrument("aux", "what auxiliary heads add to the trunk's gradient", "inception_v1"),
+        # Windows takes no file aux.py.
+        Instrument("aux", "what auxiliary heads add to the trunk's gradient", "inception_v1", module="heads"),
         Instrument("erf", "theoretical and effective receptive fields", None),
         Instrument("landscape", "filter-normalised slices of the loss, and its curvature", None, trains=True),
         Instrument("claims", "the published effects with three seeds: which of them hold", None, trains=True),

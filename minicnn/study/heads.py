@@ -133,7 +133,7 @@ def run(settings: Any) -> Result:
     except TypeError:
         raise ValueError(
             f"{settings.model} has no auxiliary heads: take inception_v1 or inception_v3, or call "
-            "minicnn.study.aux.head_gradients on a model of your own with several outputs"
+            "minicnn.study.heads.head_gradients on a model of your own with several outputs"
         ) from None
     own = head_gradients(model, images.x_train[:PROBE], images.y_train[:PROBE])
     redrawn = begin_as_he(model, settings)
