@@ -8,7 +8,7 @@ them are where a tap wants to see them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from minicnn import functions, layers, ops
@@ -38,7 +38,7 @@ class Pass:
 @dataclass
 class Step:
     """Nodes that run at once: [a convolution or a dense layer], [a batch norm], [a sum], [ReLU]; a convolution, [ReLU]
-    and max pooling; or any single node.
+    and max pooling; or any single node. Before a convolution may stand the zeros around its images.
 
     nodes: in their order; the last one gives the output.   parents: what is read, the sum's other side last
     """
@@ -52,6 +52,7 @@ class Step:
     relu: bool = False
     folded: bool = False  # whether the batch norm goes into the kernel
     pooled: bool = False
+    pads: Any = None  # of zeros around the images, a layer of its own before the convolution
 
     @property
     def outputs(self) -> list[Symbol]:
@@ -78,9 +79,9 @@ class Step:
 
     def fits(self, given: list[Tensor]) -> bool:
         """Whether shapes and types are those of a plain group: nothing is broadcast, nothing takes a wider type."""
-        layer, shape = self.nodes[0].layer, given[0].shape
-        if self.head is not None or self.norm is not None:
-            shape = layer.output_shape(shape)
+        shape = given[0].shape
+        for node in self.nodes[: 2 if self.pads else 1] if self.head is not None or self.norm is not None else ():
+            shape = node.layer.output_shape(shape)
         types = {x.dtype for x in given} | {w.dtype for n in self.nodes for w in n.layer.own_weights}
         return len(types) == 1 and all(x.shape == shape for x in given[1:])
 
@@ -98,6 +99,8 @@ class Step:
         if type(layer) is layers.Dense:
             return apply(ops.DenseReLU(), x, layer.kernel, layer.bias)
         kernel, bias, prepared, window = layer.kernel, layer.bias, None, layer.window(layer.groups)
+        if self.pads:
+            window = replace(window, pads=self.pads)
         if self.folded:
             norm = None if self.norm is None else self.norm.layer
             kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data)
@@ -137,7 +140,7 @@ def grouped(nodes: Sequence[Node], outputs: Sequence[Symbol], training: bool, fo
     steps = []
     for node in reversed(nodes):
         if node not in taken:
-            steps.append(grouping.ending_at(node))
+            steps.append(grouping.with_padding(grouping.ending_at(node)))
             taken.update(steps[-1].nodes)
     return steps[::-1]
 
@@ -229,6 +232,18 @@ class Grouping:
         nodes = [before] if norm is None else [before, norm]
         folded = self.folding and type(before.layer) is layers.Conv2D
         return Step(nodes, before.parents + rest, before, norm, scale=scale or 1.0, folded=folded)
+
+    def with_padding(self, step: Step) -> Step:
+        """The step with the zeros around its convolution's images, where they are a layer of their own before it."""
+        conv = step.nodes[0]
+        if type(conv.layer) is not layers.Conv2D or conv.layer.padding != "valid":
+            return step
+        padding = self.only(conv.parents[0])
+        alone = step.head is None and not is_bare(conv, layers.Conv2D)
+        if padding is None or type(padding.layer) is not layers.ZeroPadding2D or alone:
+            return step
+        nodes, parents = [padding, *step.nodes], [*padding.parents, *step.parents[1:]]
+        return replace(step, nodes=nodes, parents=parents, head=conv, pads=padding.layer.sides)
 
     def only(self, symbol: Symbol) -> Node | None:
         """The node that gives a symbol, where it gives it to one reader alone."""

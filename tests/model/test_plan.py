@@ -361,12 +361,34 @@ def pooled_otherwise(x):
     return [*others, read_twice, layers.MaxPooling2D()(read_twice), layers.MaxPooling2D()(conv(x, activation="tanh"))]
 
 
+def padding(x, name="z", pads=((1, 2), (0, 3))):
+    return layers.ZeroPadding2D(pads, name=name)(x)
+
+
+def padded(x):
+    y = ReLU(name="r")(bn(Conv2D(4, 3, 2, name="c")(padding(x)), "b"))
+    return layers.MaxPooling2D(2, name="p")(Conv2D(4, 3, name="c2", activation="relu")(padding(y, "z2", 2)))
+
+
+def padded_residual(x):
+    inner = Conv2D(4, 3, name="c")(padding(x, pads=1))
+    return ReLU(name="r")(layers.Add(name="a")([bn(inner, "b"), x]))
+
+
+def padded_otherwise(x):
+    """What two read, what is padded already, what is not linear; zeros before another layer."""
+    z = padding(x)
+    read_twice = [Conv2D(4, 3)(z), bn(z)]
+    tanh = Conv2D(4, 3, activation="tanh")(padding(x, "t"))
+    return [*read_twice, conv(padding(x, "s")), tanh, layers.MaxPooling2D(2)(padding(x, "m"))]
+
+
 GRAPHS = [
     chain, residual, inner_output, inner_reader, conv_read_twice, three, twice, both_branches, itself, capped, leaky,
     shared_norm, shared_conv, frozen, always_training, never_training, scaled_norm, scaled_conv, scaled_first,
     scaled_without_gamma, scaled_inputs, stretched, stretching, arithmetic, arithmetic_scaled, constants,
     own_activation, dense, dense_norm, grouped, depthwise, couples_images, nested, only_inputs, probabilities_of_pixels,
-    pooled, pooled_relu, pooled_linear, pooled_odd, pooled_otherwise,
+    pooled, pooled_relu, pooled_linear, pooled_odd, pooled_otherwise, padded, padded_residual, padded_otherwise,
 ]  # fmt: skip
 
 
@@ -395,6 +417,9 @@ def test_graphs(float64, rng, graph):
         (pooled_relu, [["c", "r", "p"]], [["c", "r", "p"]]),
         (pooled_linear, [["c", "p"]], [["c", "p"]]),
         (pooled_otherwise, [["c", "r"]], [["c", "r"]]),
+        (padded, [["z", "c"], ["b", "r"], ["z2", "c2", "p"]], [["z", "c", "b", "r"], ["z2", "c2", "p"]]),
+        (padded_residual, [["z", "c"], ["b", "a", "r"]], [["z", "c", "b", "a", "r"]]),
+        (padded_otherwise, [], []),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
