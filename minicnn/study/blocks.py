@@ -91,7 +91,7 @@ class Graph:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Way:
     """A way from the fork into the merge.
 
@@ -100,14 +100,14 @@ class Way:
     """
 
     layer: str
-    edge: tuple[Tensor, int]
-    tensor: Tensor
+    edge: tuple[Tensor, int] = field(repr=False)
+    tensor: Tensor = field(repr=False)
     weights: int
     length: int
-    inside: set[Tensor]
+    inside: set[Tensor] = field(repr=False)
 
 
-@dataclass
+@dataclass(eq=False)
 class Contribution:
     """What one consumer of a fork returns to it.
 
@@ -120,11 +120,11 @@ class Contribution:
     op: str
     position: int
     role: str
-    edge: tuple[Tensor, int]
-    gradient: Any = None
+    edge: tuple[Tensor, int] = field(repr=False)
+    gradient: Any = field(default=None, repr=False)
 
 
-@dataclass
+@dataclass(eq=False)
 class Block:
     """A fork, a merge, the ways between them, and the gradients that a record puts in.
 
@@ -141,10 +141,10 @@ class Block:
     ways: list[Way]
     skip: int | None
     contributions: list[Contribution] = field(default_factory=list)
-    gradient: Any = None
-    fork_gradient: Any = None
-    skip_gradient: Any = None
-    branch_gradient: Any = None
+    gradient: Any = field(default=None, repr=False)
+    fork_gradient: Any = field(default=None, repr=False)
+    skip_gradient: Any = field(default=None, repr=False)
+    branch_gradient: Any = field(default=None, repr=False)
 
     @property
     def residual(self) -> bool:

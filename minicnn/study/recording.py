@@ -35,7 +35,7 @@ NO_MERGE = (
 )
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Record:
     """What `record` saw. The tape is kept, so that studies can sweep it again; it goes when the record goes.
 
@@ -55,6 +55,10 @@ class Record:
     forks: dict[str, list[Contribution]]
     input_gradients: list[Array]
     weight_gradients: dict[str, Array]
+
+    def __repr__(self) -> str:
+        blocks = ", ".join(block.name for block in self.blocks)
+        return f"Record({self.name}, loss={self.loss:.4g}, blocks=[{blocks}])"
 
     def block(self, name: str) -> Block:
         """The block whose merge has this name. Raises ValueError where there is none."""

@@ -464,3 +464,13 @@ def test_what_is_no_model_and_an_empty_batch(rng):
         study.record(3, np.zeros((1, 6)), np.zeros(1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"subclassed: the batch is empty, got \(0, 6\)"):
         study.record(Subclassed(), np.zeros((0, 6)), np.zeros(0, int), loss=LOSS)
+
+
+def test_a_record_and_its_blocks_in_short(rng):
+    model = toy(FORMS["Add"])
+    record = study.record(model, *data(rng, model), loss=LOSS)
+    assert repr(record).startswith(f"Record({model.name}, loss=") and record.blocks[0].name in repr(record)
+    shown = repr(record.blocks)
+    assert "role='skip'" in shown and "array" not in shown and len(shown) < 1000 * len(record.blocks)
+    assert record.blocks.index(record.blocks[-1]) == len(record.blocks) - 1 and len({*record.blocks}) >= 1
+    assert record.blocks[0] != study.record(model, *data(rng, model), loss=LOSS).blocks[0]
