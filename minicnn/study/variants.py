@@ -236,7 +236,8 @@ def table(found: dict[str, dict]) -> Table:
     rows = [
         [
             label, f["parameters"], "diverged" if math.isnan(f["test error"]) else f["train loss"],
-            None if math.isnan(f["test error"]) else f["test error"], f["paper"] or "fail",
+            None if math.isnan(f["test error"]) else f["test error"],
+            "fail" if f["paper"] is None else f"{f['paper']:.2f}",  # as it is printed there, 12.35, not 12.3
         ]
         for label, f in found.items()
     ]  # fmt: skip

@@ -155,3 +155,10 @@ def test_a_run(monkeypatch, capsys, tmp_path, few_images):
     result = variants.run(Settings(epochs=1, cache=tmp_path))
     assert list(result.figures["variants"]) == ["original", "BN after addition"]
     check(result, capsys)
+
+
+def test_the_paper_s_errors_stand_as_they_are_printed_there():
+    same = {"parameters": 1, "train loss": 0.1, "test error": 1.0}
+    found = {v.label: same | {"paper": v.paper} for v in variants.VARIANTS}
+    shown = {row[0]: row[-1] for row in variants.table(found).rows}
+    assert (shown["0.5 x + 0.5 F"], shown["1x1 convolution"], shown["dropout 0.5"]) == ("12.35", "12.22", "fail")
