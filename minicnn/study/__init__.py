@@ -13,6 +13,8 @@
     study.landscape.slice_1d(model, x, y, along, steps) the loss along study.landscape.direction(model, 0)
     study.curvature.hessian_extremes(model, x, y)       the largest and the smallest eigenvalue
     study.shatter.along_curve(gradients, lags)          of study.probing.input_gradients(model, x)
+    flow = study.flow.Flow("mine")                      the explorer's page: flow.add(model, x, y, {"step": 0}), then
+    study.explore.page(flow.data(), "mine")             is its HTML
     study.run("paths", study.Settings("resnet20"))      what `minicnn study paths resnet20` shows
 
 A module is imported when it is asked for.
