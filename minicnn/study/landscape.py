@@ -185,13 +185,13 @@ def verdict(found: dict[str, dict[str, Any]]) -> str:
         ratios = one["curvature"]["ratio"], plain["curvature"]["ratio"]
         parts.append(
             f"{other} against {name}: loss {10 ** plain['rise']:.3g} against {10 ** one['rise']:.3g} a length of the "
-            f"weights away, |smallest / largest| eigenvalue {ratios[1]:.2f} against {ratios[0]:.2f}"
+            f"weights away, |smallest / largest| eigenvalue {ratios[1]:.2g} against {ratios[0]:.2g}"
         )
         holds.append((plain["rise"] - one["rise"], ratios[1] - ratios[0]))
     if not parts:
         one = next(iter(found.values()))
         return (
-            f"measured: |smallest / largest| eigenvalue {one['curvature']['ratio']:.2f}; the zoo has no plain twin to "
+            f"measured: |smallest / largest| eigenvalue {one['curvature']['ratio']:.2g}; the zoo has no plain twin to "
             "compare with."
         )
     text = "; ".join(parts)

@@ -227,7 +227,8 @@ def test_each_verdict():
     assert landscape.verdict(pair).startswith("holds: plain56 against resnet56: loss 1e+04 against 10 a length")
     assert landscape.verdict({**pair, "plain56": ends(1.5, 0.9)}).startswith("does not hold")
     assert landscape.verdict({**pair, "plain56": ends(4.0, 0.05)}).startswith("holds for the height of the loss, not")
-    assert landscape.verdict({"lenet5": ends(1.0, 0.2)}).startswith("measured: |smallest / largest| eigenvalue 0.20")
+    assert "eigenvalue 0.0047 against" in landscape.verdict({**pair, "plain56": ends(4.0, 0.00472)})
+    assert landscape.verdict({"lenet5": ends(1.0, 0.2)}).startswith("measured: |smallest / largest| eigenvalue 0.2;")
     shallow = landscape.verdict({"resnet20": ends(1.0, 0.2), "plain20": ends(4.0, 0.9)})
     assert shallow.endswith("The paper finds no difference at this depth.")
 
