@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from minicnn.backend.cpu import memory
+
 PROGRAM = """
 import resource
 import numpy as np
@@ -28,3 +30,26 @@ def test_arrays_of_some_megabytes_get_their_pages_once():
     """Ten of 3 MB are 7,680 pages; without what `memory.py` does when it is imported all are new in each step."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100
+
+
+def test_what_could_not_be_allocated_is_not_in_use(monkeypatch):
+    def fails(size):
+        raise MemoryError
+
+    pool = memory.Pool()
+    block = pool.take(1 << 20)
+    monkeypatch.setattr(memory, "aligned", fails)
+    with pytest.raises(MemoryError):
+        pool.take(1 << 30)
+    assert (pool.used, pool.most) == (block.size, block.size)
+
+
+def test_memory_is_used_again_and_given_back():
+    pool = memory.Pool()
+    block = pool.take(1 << 20)
+    pool.give_back(block)
+    assert pool.unused == 1 << 20
+    assert pool.take(1 << 20) is block
+    pool.give_back(block)
+    pool.take(1 << 19)  # what waits and what is in use stay within what was once in use
+    assert pool.unused == 0

@@ -50,13 +50,21 @@ class Pool:
     def take(self, size: int) -> np.ndarray:
         """Memory of this size, of an array that was freed if there is one."""
         with self.lock:
-            self.used += size
-            self.most = max(self.most, self.used)
             if found := self.waiting.get(size):
                 self.unused -= size
+                self.count(size)
                 return found.pop()
-            self.shrink(self.most - self.used)
-        return aligned(size)
+            used = self.used + size
+            self.shrink(max(self.most, used) - used)
+        memory = aligned(size)  # where there is none, nothing was counted
+        with self.lock:
+            self.count(size)
+        return memory
+
+    def count(self, size: int) -> None:
+        """So many bytes more are in use."""
+        self.used += size
+        self.most = max(self.most, self.used)
 
     def give_back(self, memory: np.ndarray) -> None:
         """Keeps it for the next array of its size."""
