@@ -267,9 +267,9 @@ def tables(figures: dict[str, Any]) -> list[Table]:
     starts = {"new": figures["share"][0], "end": figures["share"][-1]}
     if figures["own"]["redrawn"]:
         starts = {"Glorot": figures["own"]["share"], "He": figures["share"][0], "end": figures["share"][-1]}
-    cosines = [np.array(figures["cosine"][i], float)[1] for i in (0, -1)]
+    cosines = [[None if np.isnan(c) else float(c) for c in figures["cosine"][i][1]] for i in (0, -1)]
     rows = [
-        [name, *(from_heads(one, i) for one in starts.values()), *(float(c[i]) for c in cosines)]
+        [name, *(from_heads(one, i) for one in starts.values()), *(c[i] for c in cosines)]
         for i, name in enumerate(figures["nodes"])
     ]
     ends = [[name, one["test loss"], one["test accuracy"]] for name, one in figures["after"].items()]

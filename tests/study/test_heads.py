@@ -122,6 +122,8 @@ def test_the_study_on_a_toy(monkeypatch):
     assert result.figures["steps"][0] == 0
     assert result.figures["steps"][-1] == 24  # 3 epochs of 128 images, 16 at a time
     assert np.shape(result.figures["share"][0]) == (2, 2)
+    stem, deep = result.tables[0].rows  # the side head reads the stem, and nothing behind it
+    assert stem[0] == "stem" and -1 <= stem[-1] <= 1 and deep[-2:] == [None, None]
     assert json.dumps(as_data(result), allow_nan=False)
     again = heads.run(Settings(model="toy", epochs=3))
     assert again.figures["share"] == result.figures["share"]
