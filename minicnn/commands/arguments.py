@@ -31,7 +31,7 @@ OF_ONE_CALL = ("config", "resume", "quiet", "verbose", "summary")  # they say no
 # What a run that is resumed cannot change: its weights, its slots or its place in the data would mean something else.
 FIXED = (
     "model", "variant", "dataset", "img_size", "preprocessing", "val_split", "opt", "batch_size", "grad_accum_steps",
-    "ema", "seed", "limit_batches", "dtype", "aux_weight", "weights", "augment",
+    "ema", "seed", "limit_batches", "dtype", "aux_weight", "weights", "augment", "recipe",
 )  # fmt: skip
 
 
@@ -124,11 +124,15 @@ def complete(given: dict[str, Any]) -> SimpleNamespace:
 
 
 def changed(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a run that goes on: its own, and over them what was given now. Raises UsageError."""
+    """The settings of a run that goes on: its own, and over them what was given now. Raises UsageError.
+
+    A setting of which the run's own say nothing is that of its recipe, or the default.
+    """
+    own = vars(complete(before))
     for name in FIXED:
-        if name in given and given[name] != before.get(name):
+        if name in given and given[name] != own[name]:
             flag = f"--{name.replace('_', '-')}" if name != "model" else "MODEL"
-            raise UsageError(f"{flag} cannot change when a run goes on: it is {before.get(name)} there")
+            raise UsageError(f"{flag} cannot change when a run goes on: it is {own[name]} there")
     return before | given
 
 

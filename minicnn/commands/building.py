@@ -45,7 +45,8 @@ def split(dataset: data.Dataset, share: float) -> Parts:
     count = len(dataset.x_train)
     held = round(count * share)
     if share and not 0 < held < count:
-        raise UsageError(f"--val-split {share:g} of {count} images leaves {count - held} for training")
+        parts = f"{count - held} for training and {held} to validate"
+        raise UsageError(f"--val-split {share:g} of {count} images leaves {parts}")
     order = generator("validation").permutation(count) if held else np.arange(count)
     return Parts(dataset, np.sort(order[held:]), np.sort(order[:held]))
 

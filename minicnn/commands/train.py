@@ -14,11 +14,12 @@ import minicnn
 from minicnn import backend, config, data
 from minicnn.backend import to_numpy
 from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
-from minicnn.commands.arguments import changed, complete, from_file, from_table, parse, to_table
+from minicnn.commands.arguments import complete, parse, to_table
 from minicnn.commands.blame import first_not_finite
 from minicnn.commands.plot import draw_curves
 from minicnn.commands.preprocessing import Preprocessing, loads
 from minicnn.commands.recipes import in_words
+from minicnn.commands.resuming import resumed
 from minicnn.commands.runs import make_folder, write_text
 from minicnn.commands.watching import Rows, Saver, remembered_signals
 from minicnn.model import saving
@@ -43,12 +44,7 @@ def command(argv: Sequence[str]) -> None:
     if "resume" in given:
         found = runs.find(given["resume"], given.get("output", "runs"), given.get("name") or given.get("model"))
     if found is not None:
-        if found.origin is not None:
-            own = from_file(str(found.origin / runs.CONFIG))
-        else:  # a file from elsewhere: where it goes on is not its affair
-            table = {key: value for key, value in found.checkpoint.facts["config"].items() if key != "output"}
-            own = from_table(table, str(found.path))
-        given = changed(own, given)
+        given = resumed(given, found)
     train(complete(given), found)
 
 
@@ -184,6 +180,8 @@ class Run:
             self.say(f"the last bits may differ from those of a run that was not stopped: {'; '.join(other)}")
         place = f"epoch {epoch + 1}, step {position}" if position else f"epoch {epoch}"
         self.say(f"going on after {place} (step {step}) from {found.path}")
+        if epoch == settings.epochs:
+            self.say("the run has all its epochs: a larger --epochs would go on")
         return folder
 
     def close(self) -> None:

@@ -146,6 +146,18 @@ def test_more_epochs(tmp_path, monkeypatch, stop):
     assert "epochs = 4" in (tmp_path / "runs" / "half" / "config.toml").read_text()
 
 
+def test_a_run_that_has_all_its_epochs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(building, "build", tiny)
+    assert main("lenet5 --limit-batches 2 -b 16 -q --epochs 2".split()) == 0
+    text = (tmp_path / "runs" / "lenet5" / "config.toml").read_text()
+    assert main("--resume runs/lenet5 --epochs 1 -q".split()) == 2
+    assert "--epochs 1: the run has 2 epochs behind it" in capsys.readouterr().err
+    assert main("--resume runs/lenet5 --recipe small --name other".split()) == 0
+    assert "the run has all its epochs: a larger --epochs would go on" in capsys.readouterr().out
+    # nothing of this has made the settings another run's
+    assert (tmp_path / "runs" / "lenet5" / "config.toml").read_text() == text
+
+
 def test_a_run_that_stopped_early_stays_so(tmp_path, monkeypatch, stop, capsys):
     monkeypatch.setattr(building, "build", tiny)
     argv = [*TINY, "--opt", "sgd", "--lr", "0", "--patience", "1", "--epochs", "9", "--ema", "0.5", "--name"]
@@ -247,6 +259,8 @@ def test_a_damaged_last_checkpoint_is_passed_over_aloud(tmp_path, monkeypatch, s
     (["--resume", "runs/lenet5", "--opt", "sgd"], "--opt cannot change when a run goes on: it is adam there"),
     (["resnet20", "--resume", "runs/lenet5"], "MODEL cannot change when a run goes on: it is lenet5 there"),
     (["--resume", "runs/lenet5", "-b", "7"], "--batch-size cannot change when a run goes on: it is 16 there"),
+    # its augmentation, for one, would be another
+    (["--resume", "runs/lenet5", "--recipe", "paper"], "--recipe cannot change when a run goes on: it is small there"),
 ])  # fmt: skip
 def test_mistakes(argv, message, tmp_path, monkeypatch, stop, capsys):
     monkeypatch.setattr(building, "build", tiny)
