@@ -71,11 +71,16 @@ class Loader:
         order = generator("shuffle", epoch).permutation(len(self.x)) if self.shuffle else np.arange(len(self.x))
         tables = self.chain.tables(epoch, len(self.x))
         batches = (order[s * self.batch_size : (s + 1) * self.batch_size] for s in range(first, self.steps))
-        if self.workers == 0:
-            for chosen in batches:
-                yield self._joined([self._part(chosen, tables)])
-        else:
-            yield from self._from_threads(batches, tables)
+        made = self._one_by_one(batches, tables) if self.workers == 0 else self._from_threads(batches, tables)
+        for x, y in made:
+            if len(x):
+                yield x, y
+            elif self.shuffle:  # whose steps are counted, to go on from one of them
+                raise ValueError("every picture of a batch is broken")
+
+    def _one_by_one(self, batches: Iterator[np.ndarray], tables: list) -> Iterator[Batch]:
+        for chosen in batches:
+            yield self._part(chosen, tables)
 
     def _from_threads(self, batches: Iterator[np.ndarray], tables: list) -> Iterator[Batch]:
         """The batches in their order, each made in as many parts as there are threads."""
@@ -113,6 +118,4 @@ class Loader:
         x, y = parts[0]
         if len(parts) > 1:
             x, y = np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
-        if len(x) == 0:
-            raise ValueError("every picture of a batch is broken")
         return x, y

@@ -211,6 +211,8 @@ def test_a_broken_picture(images, workers):
     assert channel_statistics(images)[0].shape == (3,) and mean_image(images).shape == (8, 6, 3)
     with pytest.raises(ValueError, match="every picture of a batch is broken"):
         list(Loader(images, np.arange(11), 1, workers=workers))
+    found = [y.tolist() for _, y in Loader(images, np.arange(11), 1, shuffle=False, workers=workers)]
+    assert found == [[0], [1], [3], [4], [6], [7], [8], [9], [10]]  # a batch of none is none, where no step counts them
 
 
 def test_a_file_that_has_gone(images):
