@@ -1,5 +1,6 @@
 """From settings to what trains: the data in two or three parts, the network, the batches, the optimizer."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -38,6 +39,14 @@ class Parts:
     def classes(self) -> int:
         """How many there are."""
         return len(self.dataset.class_names)
+
+
+def load_data(settings: SimpleNamespace, data_dir: str | None = None) -> data.Dataset:
+    """The data set of the settings, from data_dir if given. Its note says where only a part of it is there."""
+    options = {"skip_broken": bool(settings.skip_broken)} if settings.dataset == "folder" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", data.PartialDataWarning)
+        return data.load(settings.dataset, data_dir or settings.data_dir, **options)
 
 
 def split(dataset: data.Dataset, share: float) -> Parts:

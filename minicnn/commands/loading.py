@@ -1,16 +1,17 @@
 """A run that is over, or stopped, opened again: its settings, its network with weights, its preprocessing."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from minicnn import data
 from minicnn.commands import UsageError, building, runs
 from minicnn.commands.arguments import complete, from_file
 from minicnn.commands.preprocessing import Preprocessing, loads
+from minicnn.data.image_list import ImageList
 from minicnn.formats import safetensors
 from minicnn.layers.initializers import placeholders
 from minicnn.model import Model, saving
@@ -27,6 +28,7 @@ class Opened:
     model: Model
     preprocessing: Preprocessing
     weights: Path  # the file that the network's weights are of
+    tested: Any = field(default=None, repr=False)  # what test_part has found
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -119,14 +121,29 @@ def _built(settings: SimpleNamespace, preprocessing: Preprocessing) -> Model:
 def test_part(opened: Opened, data_dir: str | None = None) -> tuple[Any, np.ndarray, float]:
     """The images of the run's data set that it was not trained on, their labels, and the largest value of a cell.
 
+    Without the pictures that cannot be read, where the run has --skip-broken. Read once a process.
     Raises ValueError where the data set has other classes now.
     """
-    options = {"skip_broken": bool(opened.settings.skip_broken)} if opened.settings.dataset == "folder" else {}
-    dataset = data.load(opened.settings.dataset, data_dir or opened.settings.data_dir, **options)
-    if tuple(dataset.class_names) != opened.class_names:
-        here, there = (f"{len(n)}, {', '.join(n[:4])}..." for n in (dataset.class_names, opened.class_names))
-        raise ValueError(f"the data set has other classes, {here}, than the run was trained on, {there}")
-    return dataset.x_test, dataset.y_test, dataset.top
+    if opened.tested is None:
+        dataset = building.load_data(opened.settings, data_dir)
+        if tuple(dataset.class_names) != opened.class_names:
+            here, there = (f"{len(n)}, {', '.join(n[:4])}..." for n in (dataset.class_names, opened.class_names))
+            raise ValueError(f"the data set has other classes, {here}, than the run was trained on, {there}")
+        images, labels = dataset.x_test, dataset.y_test
+        if opened.settings.skip_broken and isinstance(images, ImageList):
+            kept = _readable(images)
+            images, labels = images.part(kept), labels[kept]
+        opened.tested = images, labels, dataset.top
+    return opened.tested
+
+
+def _readable(images: ImageList) -> np.ndarray:
+    """The indices of the pictures that can be read; says how many cannot."""
+    pieces = np.array_split(np.arange(len(images)), -(-len(images) // 64))
+    kept = np.concatenate([piece[images.read(piece)[1]] for piece in pieces])
+    if len(kept) < len(images):
+        print(f"{len(images) - len(kept):,} of {len(images):,} test images cannot be read: left out", file=sys.stderr)
+    return kept
 
 
 def prepared_pieces(opened: Opened, images: Any, top: float, size: int = 256):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import minicnn
-from minicnn import backend, config, data
+from minicnn import backend, config
 from minicnn.backend import to_numpy
 from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
 from minicnn.commands.arguments import complete, parse, to_table
@@ -56,7 +56,10 @@ def train(settings: SimpleNamespace, found: runs.Found | None = None) -> None:
     """
     say: Say = _nothing if settings.quiet else print
     device = prepare_process(settings, say)
-    parts = building.split(load_data(settings, say), settings.val_split)
+    dataset = building.load_data(settings)
+    if dataset.note:
+        say(dataset.note)
+    parts = building.split(dataset, settings.val_split)
     model = building.build(settings, parts.classes)
     if settings.summary or not settings.quiet:
         model.summary()
@@ -97,17 +100,6 @@ def prepare_process(settings: SimpleNamespace, say: Say) -> str:
         say(f"minicnn {minicnn.__version__}, NumPy {np.__version__}, Python {sys.version.split()[0]}, {device}")
         say(toml.dumps(to_table(settings)), end="")
     return device
-
-
-def load_data(settings: SimpleNamespace, say: Say) -> data.Dataset:
-    """The data set; says where only a part of it is there."""
-    options = {"skip_broken": bool(settings.skip_broken)} if settings.dataset == "folder" else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", data.PartialDataWarning)
-        dataset = data.load(settings.dataset, settings.data_dir, **options)
-    if dataset.note:
-        say(dataset.note)
-    return dataset
 
 
 def _nothing(*_, **__) -> None:

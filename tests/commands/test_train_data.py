@@ -11,6 +11,7 @@ import pytest
 
 from minicnn import config
 from minicnn.commands.evaluate import main as evaluate
+from minicnn.commands.plot import main as plot
 from minicnn.commands.predict import main as predict
 from minicnn.commands.train import main
 
@@ -58,6 +59,16 @@ def test_a_folder_of_pictures(pictures, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert {lines[1].split()[-1], lines[2].split()[-1]} == {"dark", "light"}
     assert main([*argv[:-1], "b", "--val-split", "0.25", "--limit-batches", "1"]) == 0
+
+
+def test_broken_pictures_of_the_test_part(pictures, capsys):
+    (pictures / "val" / "light" / "9.png").write_text("no picture")  # the ninth: a last batch of its own
+    assert main([*RUN, "--skip-broken", "--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert evaluate(["runs/resnet20"]) == 0
+    captured = capsys.readouterr()
+    assert "(8 images)" in captured.out and "1 of 9 test images cannot be read: left out" in captured.err
+    assert plot(["runs/resnet20", "--only", "confusion,activations"]) == 0
 
 
 def test_a_folder_that_is_not_there(capsys):
