@@ -15,7 +15,6 @@ from minicnn import backend, config
 from minicnn.backend import to_numpy
 from minicnn.commands import MEMORY, Stopped, building, guarded, memory, runs, toml
 from minicnn.commands.arguments import complete, parse, to_table
-from minicnn.commands.blame import first_not_finite
 from minicnn.commands.plot import draw_curves
 from minicnn.commands.preprocessing import Preprocessing, loads
 from minicnn.commands.recipes import in_words
@@ -24,6 +23,7 @@ from minicnn.commands.runs import make_folder, write_text
 from minicnn.commands.watching import Rows, Saver, remembered_signals
 from minicnn.model import saving
 from minicnn.training import Callback, checkpoints
+from minicnn.training.blame import first_not_finite
 from minicnn.training.callbacks import EarlyStopping, LambdaCallback, ReduceLROnPlateau, TensorBoard
 from minicnn.training.progress import Progress
 from minicnn.training.recalibration import recalibrate

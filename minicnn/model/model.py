@@ -299,6 +299,11 @@ class Model(Layer):
         """The optimizer that compile() set."""
         return None if self.compiled is None else self.compiled.optimizer
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what evaluate() returns, in its order; the metrics' once a batch has shown which they are."""
+        return [] if self.compiled is None else list(self.compiled.results())
+
     def fit(
         self,
         x: Any = None,

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from minicnn import config
+from minicnn.layers import Dense, Input
+from minicnn.model import Sequential
 from minicnn.tensor import Tensor
 from minicnn.training import SGD, Callback, evaluate, fit, predict, steps, train_on_batch
 from minicnn.training.callbacks import LambdaCallback, TerminateOnNaN
@@ -260,3 +262,12 @@ def test_what_is_no_callback():
         fit(*compiled(), verbose=0, callbacks=[TerminateOnNaN])
     with pytest.raises(TypeError, match="unknown hook 'on_batch'"):
         LambdaCallback(on_batch=print)
+
+
+def test_names_of_what_evaluate_returns():
+    """As scripts zip them; Keras 3 has "compile_metrics" for all metrics there."""
+    model = Sequential([Input((3,)), Dense(1)])
+    assert model.metrics_names == []
+    model.compile("sgd", "mse", metrics=["mae"])
+    found = model.evaluate(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32), verbose=0)
+    assert model.metrics_names == ["loss", "mae"] and len(found) == 2

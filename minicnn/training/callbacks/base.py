@@ -155,6 +155,7 @@ class TerminateOnNaN(Callback):
     """Stops the training after the step whose loss is NaN or infinite; with `raise_error`, by a RuntimeError.
 
     The loss is the mean over the epoch so far, in which a NaN stays. It is read after each step, so a GPU waits there.
+    Which layer or weight it was, minicnn.training.blame.first_not_finite(model, x, y) says for a batch.
     """
 
     def __init__(self, raise_error: bool = False):
