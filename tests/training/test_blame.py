@@ -25,4 +25,4 @@ def test_the_first_is_named(model):
     model.layers[-2].set_weights([np.ones((4, 3), np.float32), np.zeros(3, np.float32)])
     assert first_not_finite(model, x) == " (first in the output of layer two)"
     model.layers[-1].set_weights([kernel, bias * np.nan])
-    assert first_not_finite(model, x) == " (first in the weight bias of layer two)"
+    assert first_not_finite(model, x) == " (first in the weight two/bias of layer two)"
