@@ -1,6 +1,8 @@
 """The CPU's fast kernels against the reference, over shapes with ragged edges; and the same bits on any number of
 threads."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -248,3 +250,27 @@ def test_blas_is_held_at_one_thread_and_let_go():
         parallel.run(lambda _: seen.append([library.num_threads for library in parallel._blas.libraries()]), range(3))
     assert seen == [[1] * len(threads)] * 3
     assert [library.num_threads for library in parallel._blas.libraries()] == threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_every_piece_is_done_once_by_any_number_of_threads(threads):
+    """Many jobs one after the other: helpers that come late to one must not touch the next."""
+    config.set_threads(threads)
+    for count in [0, 1, 2, 3, 7] * 50:
+        done = []
+        parallel.run(done.append, range(count))
+        assert sorted(done) == list(range(count))
+
+
+def test_an_error_on_a_helper_reaches_the_caller():
+    """Both threads wait for each other, so that one of the two pieces is a helper's; that one fails."""
+    config.set_threads(2)
+    both, caller = threading.Barrier(2, timeout=10), threading.current_thread()
+
+    def work(piece):
+        both.wait()
+        if threading.current_thread() is not caller:
+            raise KeyError("on a helper")
+
+    with pytest.raises(KeyError, match="on a helper"):
+        parallel.run(work, range(2))

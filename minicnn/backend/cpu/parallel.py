@@ -4,13 +4,13 @@ NumPy lets go of the interpreter's lock in copies, ufuncs and matrix products, s
 shape and never by the number of workers: a seed gives the same bits on 1, 2 or 4 threads.
 """
 
+import itertools
 import math
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,26 +71,79 @@ def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
         for piece in pieces:
             work(piece)
         return
-    waiting = iter(pieces)  # taking from a list's iterator is atomic
+    job = _Job(work, pieces)
+    with one_blas_thread():
+        _helpers.ask(job, min(workers(), len(pieces)) - 1)
+        job.drain()
+        job.wait()
 
-    def drain(_=None):
+
+class _Job:
+    """Pieces of work that some threads share out among themselves.
+
+    Nobody waits for a helper, only for pieces that one has taken: a short job is done before its helpers are awake.
+    """
+
+    def __init__(self, work: Callable[[Any], Any], pieces: list[Any]):
+        self.work, self.total = work, len(pieces)
+        self.waiting, self.count = iter(pieces), itertools.count(1)  # taking from either is atomic
+        self.errors: list[BaseException] = []
+        self.finished = threading.Lock()
+        if pieces:
+            self.finished.acquire()
+
+    def drain(self) -> None:
+        """Does pieces as long as there are any. After an error the rest is left undone."""
         _local.busy = True
         try:
-            for piece in waiting:
-                work(piece)
+            for piece in self.waiting:
+                try:
+                    if not self.errors:
+                        self.work(piece)
+                except BaseException as error:  # it belongs to the thread that waits
+                    self.errors.append(error)
+                if next(self.count) == self.total:
+                    self.finished.release()
         finally:
             _local.busy = False
 
-    count = min(workers(), len(pieces))
-    with one_blas_thread():
-        helpers = [_pool(workers()).submit(drain) for _ in range(count - 1)]
-        try:
-            drain()
-        finally:
-            errors = [helper.exception() for helper in helpers]
-    for error in errors:
-        if error is not None:
-            raise error
+    def wait(self) -> None:
+        """Returns when all pieces are done. Raises the first error of any."""
+        self.finished.acquire()
+        if self.errors:
+            raise self.errors[0]
+
+
+class _Helpers:
+    """Threads that take part in jobs: made when they are first needed, and kept.
+
+    A queue in place of an executor and its futures: asking for help costs 5 us instead of 50, which was a quarter of
+    the small networks' time.
+    """
+
+    def __init__(self):
+        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.made = 0
+        self.lock = threading.Lock()
+
+    def ask(self, job: _Job, helpers: int) -> None:
+        """Asks so many of them to take part."""
+        if self.made < helpers:
+            self.make(helpers)
+        for _ in range(helpers):
+            self.jobs.put(job)
+
+    def make(self, count: int) -> None:
+        """Sees to it that there are so many."""
+        with self.lock:
+            for number in range(self.made, count):
+                threading.Thread(target=self.serve, name=f"minicnn-{number}", daemon=True).start()
+            self.made = max(self.made, count)
+
+    def serve(self) -> None:
+        """The life of a helper."""
+        while True:
+            self.jobs.get().drain()
 
 
 @contextmanager
@@ -134,6 +187,4 @@ def spans(length: int, step: int) -> list[slice]:
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
-@lru_cache
-def _pool(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="minicnn")
+_helpers = _Helpers()
