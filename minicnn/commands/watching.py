@@ -138,13 +138,17 @@ class Saver(Callback):
         if self.in_steps:
             due = self.model.step % self.rhythm == 0
         if due or last or (best and self.monitor.startswith("val_")):
-            self.best = value if best else self.best
-            self.save(best=best, finished=bool(self.model.stop_training))
+            before, self.best = self.best, value if best else self.best
+            if not self.save(best=best, finished=bool(self.model.stop_training)):
+                self.best = before  # the best one is still that in the folder
         if self.received and not last:
             self.stop(saved=due)
 
-    def save(self, best: bool = False, finished: bool = False) -> None:
-        """Writes a checkpoint of this moment, unless it is of no use. Raises Stopped where weights are not finite."""
+    def save(self, best: bool = False, finished: bool = False) -> bool:
+        """Writes a checkpoint of this moment; whether it could be written, where a failure does not stop the run.
+
+        Raises Stopped where weights are not finite, and OSError for on_error "stop".
+        """
         if not finite(self.weights.values()):
             raise not_finite("weights are not finite", self.epoch, self.position, self.blame)
         for callback in self.callbacks:
@@ -160,6 +164,8 @@ class Saver(Callback):
             if self.on_error == "stop":
                 raise OSError(f"{error}; --on-save-error continue would go on") from error
             print(f"minicnn train: {error}; training goes on", file=sys.stderr)
+            return False
+        return True
 
     def stop(self, saved: bool = False) -> None:
         """Saves and stops for the signal."""

@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from minicnn import backend, commands, config, data, functions, layers, zoo
-from minicnn.commands import building, memory, runs
+from minicnn.commands import building, memory, runs, watching
 from minicnn.commands.arguments import resolve
 from minicnn.commands.loading import open_run
 from minicnn.commands.preprocessing import Preprocessing
@@ -370,6 +371,27 @@ def test_a_full_disk_stops_or_not(tmp_path, capsys, monkeypatch):
         assert main([*argv, "--on-save-error", "continue"]) == 0
     out, err = capsys.readouterr()
     assert err.count("training goes on") == 3 and "test accuracy" in out
+
+
+def test_the_best_is_the_best_that_could_be_written(monkeypatch, capsys):
+    """The checkpoint of the best epoch failed: the next one, which is worse, is the best in the folder."""
+    monkeypatch.setattr(checkpoints, "gather", lambda *_, best, **__: best)
+    written = []
+
+    class Disk:
+        def save(self, made, best):
+            if not written and made == 1.0:
+                raise OSError("full")
+            written.append((made, best))
+
+    saver = watching.Saver(
+        Disk(), {}, [], {}, every="1", monitor="loss", on_error="continue", steps=1, received=[], blame=str
+    )  # fmt: skip
+    saver.model, saver.params = SimpleNamespace(stop_training=False, step=0), {"epochs": 9}
+    for epoch, loss in enumerate((1.0, 2.0, 3.0)):
+        saver.on_epoch_end(epoch, {"loss": loss})
+    assert written == [(2.0, True), (2.0, False)]
+    assert "training goes on" in capsys.readouterr().err
 
 
 # A loss that runs away -----------------------------------------------------------------------------------------------
