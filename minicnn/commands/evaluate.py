@@ -4,7 +4,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,31 @@ from minicnn.commands.arguments import Parser
 from minicnn.commands.loading import Opened, open_run
 from minicnn.commands.predict import one_device, shortened
 from minicnn.commands.scores import Scores
-from minicnn.data.crops import ten_crop
+from minicnn.data.crops import grid_crops, inception_crops, ten_crop
 from minicnn.data.images import resize
 
-LARGER = 256 / 224  # the size of the images from which ten crops are cut: Krizhevsky et al. 2012, section 4.1
+Cut = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+
+
+def ten(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """AlexNet's ten, of images of 256/224 of the size: Krizhevsky et al. 2012, section 4.1."""
+    return ten_crop(resize(images, (round(size[0] * 256 / 224), round(size[1] * 256 / 224))), size)
+
+
+def vgg(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """VGG's 150, at three scales: Simonyan and Zisserman 2014, section 3.2."""
+    return grid_crops(images, size, [round(min(size) * scale / 224) for scale in (256, 384, 512)])
+
+
+def inception(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Inception's 144, at four scales: Szegedy et al. 2014, section 7."""
+    return inception_crops(images, size, [round(min(size) * scale / 224) for scale in (256, 288, 320, 352)])
+
+
+# By name: how many there are, the side of the largest image for a network of 224, and how they are cut
+CROPS: dict[str, tuple[int, int, Cut]] = {
+    "ten": (10, 256, ten), "vgg": (150, 512, vgg), "inception": (144, 352, inception)
+}  # fmt: skip
 SHOWN = 20  # classes of which the confusion matrix is printed
 
 
@@ -41,8 +62,9 @@ def parser() -> Parser:
     )
     made.add_argument("run", metavar="RUN", help="a run folder, e.g. runs/lenet5")
     made.add_argument("--checkpoint", metavar="WHICH", help="best, last, or a file (default: the weights of the end)")
-    made.add_argument("--crops", choices=("one", "ten"), default="one", metavar="N",
-        help="one (default), or ten: corners, middle, and mirrored, of larger images")  # fmt: skip
+    made.add_argument("--crops", choices=("one", *CROPS), default="one", metavar="NAME",
+        help="one (default); ten: corners, middle, and mirrored, of larger images; vgg: 150, or inception: 144, of "
+        "several sizes")  # fmt: skip
     made.add_argument("--data-dir", metavar="DIR", help="where the data set lies (default: the run's)")
     made.add_argument("--device", metavar="NAME", type=one_device, default="cpu", help="cpu (default), gpu or gpu:N")
     made.add_argument("--json", action="store_true", help="all numbers as JSON")
@@ -58,7 +80,8 @@ def evaluate(settings: argparse.Namespace) -> None:
         print(json.dumps(as_numbers(opened, found, settings.crops)))
         return
     names = opened.class_names
-    count = f"{len(found.labels):,} images{', ten crops' if settings.crops == 'ten' else ''}"
+    crops = f", {CROPS[settings.crops][0]} crops of each" if settings.crops in CROPS else ""
+    count = f"{len(found.labels):,} images{crops}"
     print(f"{opened.settings.model} on {opened.settings.dataset}: {opened.weights} ({count})")
     more = f"  top-5 {found.top(5):.4f}" if len(names) > 5 else ""
     print(f"accuracy {found.accuracy:.4f}{more}  loss {found.losses.mean():.4f}\n")
@@ -73,9 +96,9 @@ def evaluate(settings: argparse.Namespace) -> None:
 
 
 def scores(opened: Opened, crops: str = "one", data_dir: str | None = None) -> Scores:
-    """The probabilities of all test images; of ten crops their means."""
+    """The probabilities of all test images; of several crops their means."""
     images, labels, top = loading.test_part(opened, data_dir)
-    pieces = _ten(opened, images, top) if crops == "ten" else _one(opened, images, top)
+    pieces = _one(opened, images, top) if crops == "one" else _of_crops(opened, images, top, crops)
     return Scores(np.asarray(labels), np.concatenate(list(pieces)))
 
 
@@ -84,19 +107,20 @@ def _one(opened: Opened, images: Any, top: float) -> Iterator[np.ndarray]:
         yield opened.model.predict(x, 64, verbose=0)
 
 
-def _ten(opened: Opened, images: Any, top: float) -> Iterator[np.ndarray]:
-    """Larger images, cut at the corners and in the middle, mirrored too (AlexNet, section 4.1)."""
+def _of_crops(opened: Opened, images: Any, top: float, crops: str) -> Iterator[np.ndarray]:
+    """The means over the crops of larger images."""
     height, width, channels = opened.preprocessing.shape
-    larger = (round(height * LARGER), round(width * LARGER))
+    count, largest, cut = CROPS[crops]
     if not isinstance(images, np.ndarray):
-        images = images.sized(larger, channels)
-    for start in range(0, len(images), 32):
-        some = images[start : start + 32]
+        images = images.sized((round(height * largest / 224), round(width * largest / 224)), channels)
+    together = max(320 // count, 1)
+    for start in range(0, len(images), together):
+        some = images[start : start + together]
         if opened.preprocessing.pad:  # with the border that belongs to them
             some = opened.preprocessing.sized(some, top)
-        cut = ten_crop(resize(some, larger), (height, width))  # (N, 10, H, W, C)
-        x = opened.preprocessing(cut.reshape(-1, *cut.shape[2:]), 1 if opened.preprocessing.pad else top)
-        yield opened.model.predict(x, 64, verbose=0).reshape(*cut.shape[:2], -1).mean(1)
+        parts = cut(some, (height, width))  # (N, crops, H, W, C)
+        x = opened.preprocessing(parts.reshape(-1, *parts.shape[2:]), 1 if opened.preprocessing.pad else top)
+        yield opened.model.predict(x, 64, verbose=0).reshape(*parts.shape[:2], -1).mean(1)
 
 
 def as_numbers(opened: Opened, found: Scores, crops: str) -> dict[str, Any]:

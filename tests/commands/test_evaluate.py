@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import commands, config, data, zoo
-from minicnn.commands import preprocessing, runs
+from minicnn.commands import loading, preprocessing, runs
 from minicnn.commands.evaluate import main, matrix_lines
 from minicnn.commands.loading import open_run
 from minicnn.commands.preprocessing import Preprocessing
@@ -50,7 +50,7 @@ def test_the_tables(capsys):
         assert main(["runs/lenet5", "--checkpoint", which]) == 0
         assert f"{which.removesuffix('.safetensors').rpartition('/')[2]}.safetensors" in capsys.readouterr().out
     assert main(["runs/lenet5", "--crops", "ten"]) == 0
-    assert "360 images, ten crops" in capsys.readouterr().out
+    assert "360 images, 10 crops of each" in capsys.readouterr().out
 
 
 def test_checkpoints_give_the_averages_of_weights_where_there_are_some(tmp_path):
@@ -60,19 +60,32 @@ def test_checkpoints_give_the_averages_of_weights_where_there_are_some(tmp_path)
         np.testing.assert_array_equal(a, b)
 
 
-def test_ten_crops_of_a_network_that_sees_all_of_them_alike(monkeypatch):
-    """The mean over ten crops of the network's answers, one by one."""
-    from minicnn.commands.evaluate import LARGER, scores
-    from minicnn.data.crops import ten_crop
+def cut_by_hand(images, crops):
+    """As the papers cut 224 of 256 and so on, for a network of 8 x 8."""
+    from minicnn.data.crops import grid_crops, inception_crops, ten_crop
     from minicnn.data.images import resize
+
+    if crops == "ten":
+        return ten_crop(resize(images, (9, 9)), (8, 8))  # 8 * 256 / 224 = 9.1
+    if crops == "vgg":
+        return grid_crops(images, (8, 8), (9, 14, 18))
+    return inception_crops(images, (8, 8), (9, 10, 11, 13))
+
+
+@pytest.mark.parametrize("crops, count", [("ten", 10), ("vgg", 150), ("inception", 144)])
+def test_the_mean_over_crops(crops, count, monkeypatch):
+    """Of the network's answers to them one by one."""
+    from minicnn.commands.evaluate import scores
 
     assert train([*QUICK, "--preprocessing", "channel"]) == 0
     opened, digits = open_run("runs/lenet5"), data.load("digits")
-    found = scores(opened, "ten")
-    crops = ten_crop(resize(digits.x_test[:5], (round(8 * LARGER),) * 2), (8, 8))
+    monkeypatch.setattr(loading, "test_part", lambda *_: (digits.x_test[:3], digits.y_test[:3], digits.top))
+    found = scores(opened, crops)
+    cut = cut_by_hand(digits.x_test[:3], crops)
+    assert cut.shape[1] == count
     mean, deviation = digits.x_train.mean() / 16, digits.x_train.std() / 16
-    expected = np.mean([opened.model.predict((crops[:, i] / 16 - mean) / deviation, verbose=0) for i in range(10)], 0)
-    np.testing.assert_allclose(found.probabilities[:5], expected, atol=1e-5)
+    answers = [opened.model.predict((cut[:, i] / 16 - mean) / deviation, verbose=0) for i in range(count)]
+    np.testing.assert_allclose(found.probabilities, np.mean(answers, 0), atol=1e-5)
 
 
 @pytest.mark.parametrize("argv, code, message", [
