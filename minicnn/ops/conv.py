@@ -17,12 +17,12 @@ class Conv2D(Op):
         self.window, self.prepared = window or Window(), prepared
 
     def forward(self, x, w, b=None):
-        self.remember(x, w)
+        self.remember(x, w, b)
         return self.backend.conv2d(x, w, self.window, bias=b, prepared=self.prepared)
 
-    def remember(self, x, w):
+    def remember(self, x, w, b):
         """Keeps what the backward pass needs: x for dw, w for dx."""
-        self.check(x, w)
+        self.check(x, w, b)
         self.x_shape, self.w_shape = x.shape, w.shape
         self.x = x if self.needs[1] else None
         self.w = w if self.needs[0] else None
@@ -34,7 +34,7 @@ class Conv2D(Op):
         db = backend.channel_sum(dy) if len(self.needs) > 2 and self.needs[2] else None
         return dx, dw, db
 
-    def check(self, x, w):
+    def check(self, x, w, b):
         """Raises ValueError for shapes that do not fit together."""
         groups = self.window.groups
         if x.ndim != 4 or w.ndim != 4:
@@ -48,3 +48,5 @@ class Conv2D(Op):
             )
         if w.shape[3] % groups:
             raise ValueError(f"conv2d: {w.shape[3]} filters cannot be cut into groups={groups} equal parts")
+        if b is not None and b.shape != w.shape[3:]:
+            raise ValueError(f"conv2d: expected a bias of shape {w.shape[3:]}, one for each filter, got {b.shape}")

@@ -22,7 +22,7 @@ class Conv2DAct(Conv2D):
         self.relu = relu
 
     def forward(self, x, w, b=None, residual=None):
-        self.remember(x, w)
+        self.remember(x, w, b)
         y = self.backend.conv2d(x, w, self.window, bias=b, residual=residual, relu=self.relu, prepared=self.prepared)
         self.y = y if self.relu and any(self.needs) else None
         return y
@@ -43,7 +43,7 @@ class Conv2DPool(Conv2D):
         self.relu = relu
 
     def forward(self, x, w, b=None):
-        self.remember(x, w)
+        self.remember(x, w, b)
         self.x, self.w, taped = x, w, any(self.needs)
         self.y, self.kept = self.backend.conv2d_pool(x, w, self.window, b, self.relu, taped, self.prepared)
         return self.y

@@ -9,7 +9,7 @@ import pytest
 from minicnn.formats import FormatError
 
 h5py = pytest.importorskip("h5py", reason="Keras's files are read with h5py, which is not installed")
-from minicnn.formats import keras_files  # noqa: E402
+from minicnn.formats import keras_files, keras_writing  # noqa: E402
 from minicnn.formats.keras_files import Stored  # noqa: E402
 
 FILES = Path(__file__).parent / "files"
@@ -155,7 +155,7 @@ def test_what_we_write_we_read(tmp_path, rng):
     kernel, bias = rng.normal(size=(2, 3)).astype(np.float32), np.zeros(3, np.float64)
     inner = Stored("head", "sequential", (), (Stored("last", "dense", (("kernel", kernel),)),))
     layers = [Stored("a", "dense", (("kernel", kernel), ("bias", bias))), Stored("b", "dense"), inner]
-    keras_files.write_weights(tmp_path / "a.weights.h5", layers, "model")
+    keras_writing.write_weights(tmp_path / "a.weights.h5", layers, "model")
     found = keras_files.read(tmp_path / "a.weights.h5").layers
     assert [(s.name, s.kind, s.number) for s in found] == [
         ("a", "dense", 0),
@@ -210,4 +210,4 @@ def test_an_absent_h5py(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pip install 'minicnn\[keras\]'"):
         keras_files.read(FILES / "keras3.h5")
     with pytest.raises(ImportError, match=r"pip install 'minicnn\[keras\]'"):
-        keras_files.write_weights(tmp_path / "a.weights.h5", [], "model")
+        keras_writing.write_weights(tmp_path / "a.weights.h5", [], "model")

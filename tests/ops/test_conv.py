@@ -131,7 +131,7 @@ def test_errors_show_what_was_received(xp, x, w, window, received):
 
 
 def test_bias_of_the_wrong_length(xp):
-    with pytest.raises(ValueError, match=r"7"):
+    with pytest.raises(ValueError, match=r"bias of shape \(8,\), one for each filter, got \(7,\)"):
         Conv2D(Window())(xp.ones((2, 7, 6, 5)), xp.ones((3, 3, 5, 8)), xp.ones(7))
 
 
