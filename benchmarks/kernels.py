@@ -93,7 +93,7 @@ def report(results: list[dict[str, Any]]) -> str:
     parts = []
     for kernel in dict.fromkeys(one["kernel"] for one in results):
         some = [one for one in results if one["kernel"] == kernel]
-        rows = [[kernel, "how", some[0]["unit"], "ref.", "PyTorch", "ratio", "error", "theirs"]]
+        rows = [[kernel, "how", some[0]["unit"], "ref.", "torch", "ratio", "error", "torch's"]]
         rows += [row(one) for one in some]
         if not any(one["algorithm"] for one in some):
             rows = [[cells[0], *cells[2:]] for cells in rows]
