@@ -8,6 +8,7 @@ from minicnn.backend import CPU, Window
 from minicnn.backend.cpu import choice, lines
 from minicnn.backend.cpu.winograd_points import ROW_POINTS, cook_toom
 from minicnn.backend.reference import Backend
+from tests.backend.epilogues import check_epilogue_and_prepared_kernel
 from tests.checks import assert_close
 
 REFERENCE = Backend(np)
@@ -57,14 +58,7 @@ def test_convolution(piece_bytes, rng, shape, f, window, k, upright):
 
 
 def test_epilogue_and_prepared_kernel(piece_bytes, rng):
-    x, w, residual, bias = (rng.normal(size=s).astype("float32") for s in ((2, 7, 9, 5), (1, 7, 5, 4), (2, 7, 9, 4), 4))
-    window = Window(pads="same")
-    prepared = CPU.prepare_kernel(w, window, x.shape)
-    plain = CPU.conv2d(x, w, window)
-    y = CPU.conv2d(x, w, window, bias=bias, scale=bias, shift=bias, residual=residual, relu=True, prepared=prepared)
-    assert_close(y, REFERENCE.epilogue(plain, bias, bias, bias, residual, True), 1e-6)
-    zeros = CPU.conv2d(x, np.zeros_like(w), window, prepared=prepared)
-    assert (zeros == plain).all(), "what was prepared was not used"
+    check_epilogue_and_prepared_kernel(rng, (1, 7, 5, 4))
 
 
 @pytest.mark.parametrize(("k", "stated"), [(3, 1.5e-6), (7, 5e-6)])

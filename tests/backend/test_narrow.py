@@ -7,6 +7,7 @@ from minicnn.backend import CPU, Window
 from minicnn.backend.cpu import choice, narrow, products
 from minicnn.backend.reference import Backend
 from minicnn.config import config
+from tests.backend.epilogues import check_epilogue_and_prepared_kernel
 from tests.checks import assert_close
 
 REFERENCE = Backend(np)
@@ -48,14 +49,7 @@ def test_convolution(piece_bytes, monkeypatch, rng, shape, f, window, together):
 
 
 def test_epilogue_and_prepared_kernel(piece_bytes, rng):
-    x, w, residual, bias = (rng.normal(size=s).astype("float32") for s in ((2, 7, 9, 5), (3, 3, 5, 4), (2, 7, 9, 4), 4))
-    window = Window(pads="same")
-    prepared = CPU.prepare_kernel(w, window, x.shape)
-    plain = CPU.conv2d(x, w, window)
-    y = CPU.conv2d(x, w, window, bias=bias, scale=bias, shift=bias, residual=residual, relu=True, prepared=prepared)
-    assert_close(y, REFERENCE.epilogue(plain, bias, bias, bias, residual, True), 1e-6)
-    zeros = CPU.conv2d(x, np.zeros_like(w), window, prepared=prepared)
-    assert (zeros == plain).all(), "what was prepared was not used"
+    check_epilogue_and_prepared_kernel(rng, (3, 3, 5, 4))
 
 
 def test_the_error_that_the_docstring_states(monkeypatch, rng):

@@ -8,6 +8,7 @@ from minicnn.backend.cpu import choice, winograd
 from minicnn.backend.cpu.winograd_points import POINTS, cook_toom, points
 from minicnn.backend.reference import Backend
 from minicnn.config import config
+from tests.backend.epilogues import check_epilogue_and_prepared_kernel
 from tests.checks import assert_close
 
 REFERENCE = Backend(np)
@@ -58,14 +59,7 @@ def test_convolution(block_bytes, monkeypatch, rng, shape, f, window, m):
 @pytest.mark.parametrize("m", [2, 4])
 def test_epilogue_and_prepared_kernel(block_bytes, monkeypatch, rng, m):
     monkeypatch.setattr(config, "conv", f"winograd{m}")
-    x, w, residual, bias = (rng.normal(size=s).astype("float32") for s in ((2, 7, 9, 5), (3, 3, 5, 4), (2, 7, 9, 4), 4))
-    window = Window(pads="same")
-    prepared = CPU.prepare_kernel(w, window, x.shape)
-    plain = CPU.conv2d(x, w, window)
-    y = CPU.conv2d(x, w, window, bias=bias, scale=bias, shift=bias, residual=residual, relu=True, prepared=prepared)
-    assert_close(y, REFERENCE.epilogue(plain, bias, bias, bias, residual, True), 1e-6)
-    zeros = CPU.conv2d(x, np.zeros_like(w), window, prepared=prepared)
-    assert (zeros == plain).all(), "what was prepared was not used"
+    check_epilogue_and_prepared_kernel(rng, (3, 3, 5, 4))
 
 
 @pytest.mark.parametrize("groups", [1, 2])
