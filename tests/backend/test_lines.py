@@ -1,4 +1,4 @@
-"""Kernels of one row or column by Winograd's F(4, K) on whole lines, against the reference in float64."""
+"""Kernels of one row or column, and larger ones, by F(4, K) on whole lines, against the reference in float64."""
 
 import numpy as np
 import pytest
@@ -33,13 +33,14 @@ def piece_bytes(request, monkeypatch):
         monkeypatch.setattr(lines, "SHARED_BYTES", 1 << 14)
 
 
-@pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("k", [3, 5, 7])
+KERNELS = [(1, 3), (1, 5), (1, 7), (3, 1), (5, 1), (7, 1), (5, 5), (2, 5), (3, 7)]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("shape", "f", "window"), SHAPES)
-def test_convolution(piece_bytes, rng, shape, f, window, k, upright):
-    kernel = (k, 1) if upright else (1, k)
+def test_convolution(piece_bytes, rng, shape, f, window, kernel):
     if isinstance(window, tuple):
-        window = Window(pads=(window[0], (0, 0)) if upright else ((0, 0), window[1]))
+        window = Window(pads=tuple((0, 0) if k == 1 else pads for k, pads in zip(kernel, window, strict=True)))
     x = rng.normal(size=shape).astype("float32")
     w = rng.normal(size=(*kernel, shape[3], f)).astype("float32")
     expected = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), window)
@@ -51,20 +52,22 @@ def test_convolution(piece_bytes, rng, shape, f, window, k, upright):
         CPU.conv2d_weight_grad(x, dy, w.shape, window),
     )
     x, w, dy = (a.astype("float64") for a in (x, w, dy))
-    assert_close(got[0], expected, TOLERANCE[k])
-    assert_close(got[1], REFERENCE.conv2d_input_grad(dy, w, x.shape, window), TOLERANCE[k])
-    assert_close(got[2], REFERENCE.conv2d_weight_grad(x, dy, w.shape, window), TOLERANCE[k])
+    tolerance = TOLERANCE[kernel[1] if kernel[1] > 1 else kernel[0]]
+    assert_close(got[0], expected, tolerance)
+    assert_close(got[1], REFERENCE.conv2d_input_grad(dy, w, x.shape, window), tolerance)
+    assert_close(got[2], REFERENCE.conv2d_weight_grad(x, dy, w.shape, window), tolerance)
     assert all(y.dtype == np.float32 for y in got)
 
 
-def test_epilogue_and_prepared_kernel(piece_bytes, rng):
-    check_epilogue_and_prepared_kernel(rng, (1, 7, 5, 4))
+@pytest.mark.parametrize("kernel", [(1, 7), (5, 5)])
+def test_epilogue_and_prepared_kernel(piece_bytes, rng, kernel):
+    check_epilogue_and_prepared_kernel(rng, (*kernel, 5, 4))
 
 
-@pytest.mark.parametrize(("k", "stated"), [(3, 1.5e-6), (7, 5e-6)])
-def test_the_error_that_the_docstring_states(monkeypatch, rng, k, stated):
+@pytest.mark.parametrize(("kernel", "stated"), [((1, 3), 1.5e-6), ((1, 7), 5e-6), ((5, 5), 4e-6)])
+def test_the_error_that_the_docstring_states(monkeypatch, rng, kernel, stated):
     monkeypatch.setattr(config.config, "conv", "winograd4x1")
-    x, w = rng.normal(size=(4, 24, 24, 64)).astype("float32"), rng.normal(size=(1, k, 64, 16)).astype("float32")
+    x, w = rng.normal(size=(4, 24, 24, 64)).astype("float32"), rng.normal(size=(*kernel, 64, 16)).astype("float32")
     window = Window(pads="same")
     exact = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), window)
     assert_close(CPU.conv2d(x, w, window), exact, stated)
@@ -77,9 +80,10 @@ def test_points(rng, k):
     assert_close(a @ ((g @ w) * (b @ x)), np.correlate(x, w), 1e-12)
 
 
-def test_the_same_bits_on_any_number_of_threads(monkeypatch, rng):
+@pytest.mark.parametrize("kernel", [(7, 1), (5, 5)])
+def test_the_same_bits_on_any_number_of_threads(monkeypatch, rng, kernel):
     monkeypatch.setattr(config.config, "conv", "winograd4x1")
-    x, w = rng.normal(size=(8, 17, 35, 24)).astype("float32"), rng.normal(size=(7, 1, 24, 40)).astype("float32")
+    x, w = rng.normal(size=(8, 17, 35, 24)).astype("float32"), rng.normal(size=(*kernel, 24, 40)).astype("float32")
     window = Window(pads="same")
     results = []
     for threads in (1, 2, 4):
@@ -96,6 +100,8 @@ def test_choice(monkeypatch):
         return choice.algorithm(shape, (*kernel, 192, 192), window, (side, side), np.dtype(dtype))
 
     assert kind((1, 7)) == kind((7, 1)) == kind((1, 3), side=8) == "lines"
+    assert kind((5, 5)) == kind((5, 5), Window()) == "lines"
+    assert kind((5, 5), Window((2, 1), "same")) == kind((5, 3)) == kind((9, 9)) == "direct"
     assert kind((1, 7), dtype="float64") == kind((1, 7), Window((1, 2), "same")) == kind((1, 9)) == "direct"
     assert kind((1, 7), Window(pads=((1, 0), (3, 3)))) == "direct"  # a line of zeros
     assert kind((1, 7), Window(pads="same", dilation=(1, 2))) == kind((1, 1)) == "direct"

@@ -146,7 +146,7 @@ class CpuBackend(Backend):
             return narrow.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)))
         if kind == "lines":
             pads = window.explicit_pads(x.shape[1:3], w_shape[:2])
-            return lines.weight_grad(x, dy, pads, lines.axis(w_shape), max(w_shape[:2]))
+            return lines.weight_grad(x, dy, w_shape, pads)
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
 

@@ -15,6 +15,7 @@ k neighbours share a patch in a direct convolution. Each pass of a training step
 transform; a prediction has it already, and so a forward pass, which may be either, pays for half of it.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -60,11 +61,11 @@ def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5)
 
 
 def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float) -> str:
-    """The same for kernels of one row or column, which `lines.py` convolves with four rows or columns at a time."""
+    """The same for kernels that `lines.py` convolves, with four rows or columns at a time."""
     if config.conv != "auto":
         return "lines" if config.conv == "winograd4x1" else "direct"
-    (c, f), pixels = w_shape[2:], x_shape[0] * out[0] * out[1]
-    quick = lines_cost(w_shape, pixels, out[0 if w_shape[0] > 1 else 1]) + passes * LINES * c * f * max(w_shape[:2])
+    pixels, numbers = x_shape[0] * out[0] * out[1], math.prod(w_shape)
+    quick = lines_cost(w_shape, pixels, out) + passes * LINES * numbers
     return "lines" if quick < pixels * direct_cost(Blocks(w_shape, 1), window, out) else "direct"
 
 
@@ -122,15 +123,16 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
 
 
-def lines_cost(w_shape, pixels: int, length: int) -> float:
-    """Nanoseconds of a convolution along lines of y of this length."""
-    k, (c, f) = max(w_shape[:2]), w_shape[2:]
+def lines_cost(w_shape, pixels: int, out) -> float:
+    """Nanoseconds of a convolution along lines of y, of size `out`."""
+    along, (c, f) = lines.axis(w_shape), w_shape[2:]
+    k, rows, length = w_shape[along - 1], w_shape[0] if along == 2 else 1, out[along - 1]
     tiles = -(-length // lines.M)
     segments = -(-tiles // lines.TILES)
     each = lines.M * -(-tiles // segments)  # numbers of y in a segment
-    products = (k + lines.M - 1) * tiles
+    products = (k + lines.M - 1) * tiles * (1 + (rows - 1) / out[0])  # of some lines of padding as well
     forth, back = ((MOVE + 2 * cells / RATE) for cells in (min(each + k - 1, length), each))
-    return pixels / length * products * (forth * c + 2 * c * f / small_rate(c, f) + back * f)
+    return pixels / length * products * (forth * c + 2 * rows * c * f / small_rate(rows * c, f) + back * f)
 
 
 def neighbours_of_rows(f: int) -> int:

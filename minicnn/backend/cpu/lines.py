@@ -1,13 +1,17 @@
-"""Kernels of one row or one column (1xK and Kx1) of stride 1: Winograd's F(4, K) on whole lines of the image.
+"""Kernels of one row or column (1xK, Kx1), and larger ones (5x5) row by row, of stride 1: Winograd's F(4, K) on lines.
 
 Idea: K + 3 products give four numbers of y instead of 4*K. A whole line of up to 20 numbers of y is transformed by one
 matrix that holds the tiles' B^T along its diagonal, cut off where the padding would be: nothing is copied or padded.
-Shapes: lines X (R, L, D), D = C or, along the height, W*C   V (t, P, C)   U (t, C, F)   M (t, P, F), t = K + 3.
+A kernel of J rows is as many of them, one below the other. Transformed lines lie one below the other as well, so J of
+them are a row of a matrix as they lie; the matrices that begin at line 0, 1, .. J-1 hold all windows of J lines.
+Shapes: lines X (N, L, cells, D), D = C or, along the height, L = 1 and D = W*C   V (t, P, C)   U (t, J*C, F)
+M (t, P, F), t = K + 3.
 Source: Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308, section 4.1, in one dimension.
-Error in float32, against the largest number, unit-variance data of 64 channels: 6e-7 (K = 3), 3.5e-6 (K = 7); of 192 to
-384 channels 2.6e-6 and 6e-6, the gradient of a kernel of K = 7 there 1.2e-5.
+Error in float32, against the largest number, unit-variance data of 64 channels: 6e-7 (1x3), 3e-6 (5x5), 4.7e-6 (1x7);
+of 192 to 384 channels 2.6e-6 (1x3) and 6e-6 (1x7), the gradient of a kernel of K = 7 there 1.2e-5.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,15 +32,17 @@ SHARED_BYTES = 1 << 24  # of V and of dy's transform, kept for the gradient of t
 def fits(w_shape, window: Window) -> bool:
     """Whether this is such a kernel, of a length that has points, without lines of mere padding."""
     kh, kw = w_shape[:2]
-    if min(kh, kw) > 1 or max(kh, kw) not in ROW_POINTS:
+    if window.strides != (1, 1) or window.dilation != (1, 1) or window.groups != 1:
         return False
-    plain = window.strides == window.dilation == (1, 1) and window.groups == 1
-    return plain and (isinstance(window.pads, str) or window.pads[2 - axis(w_shape)] == (0, 0))
+    if min(kh, kw) > 1:
+        return kw in ROW_POINTS and kw > 3  # 3x3 has algorithms of its own
+    across = 2 - axis(w_shape)
+    return max(kh, kw) in ROW_POINTS and (isinstance(window.pads, str) or window.pads[across] == (0, 0))
 
 
 def axis(w_shape) -> int:
-    """Along which the kernel lies: 1 or 2."""
-    return 1 if w_shape[0] > 1 else 2
+    """Along which the kernel is transformed: 1 where it is a column, else 2."""
+    return 1 if w_shape[1] == 1 else 2
 
 
 @dataclass(frozen=True)
@@ -82,45 +88,76 @@ def _segment(k: int, length: int, before: int, written: slice, tiles: int) -> Se
 
 
 def as_lines(x, along: int):
-    """(N, H, W, C) as lines of cells along axis 1 or 2: (N, H, W*C) or (N*H, W, C)"""
+    """(N, H, W, C) as lines of cells along axis 1 or 2: (N, 1, H, W*C) or (N, H, W, C)"""
     n, h, w, c = x.shape
-    return x.reshape(n, h, w * c) if along == 1 else x.reshape(n * h, w, c)
+    return x.reshape(n, 1, h, w * c) if along == 1 else x
 
 
 def transform_kernel(w):
-    """U of a kernel: (1, K, C, F) or (K, 1, C, F) -> (t, C, F)"""
-    k, (c, f) = max(w.shape[:2]), w.shape[2:]
-    return np.matmul(row_points(k).kernel, np.ascontiguousarray(w).reshape(k, c * f)).reshape(-1, c, f)
+    """U of a kernel: (J, K, C, F), or (K, 1, C, F) -> (t, J*C, F)"""
+    rows, k, c, f = w.shape if axis(w.shape) == 2 else (1, *w.shape[:1], *w.shape[2:])
+    u = np.matmul(row_points(k).kernel, np.ascontiguousarray(w).reshape(rows, k, c * f))
+    return np.ascontiguousarray(u.reshape(rows, -1, c, f).transpose(1, 0, 2, 3)).reshape(-1, rows * c, f)
+
+
+class Stack:
+    """How the transformed lines of an image lie: `height` of them, a multiple of J, those of the padding as zeros."""
+
+    def __init__(self, rows: int, pads, out, along: int):
+        self.rows, self.out = rows, out[0] if along == 2 else 1
+        self.top = pads[0][0] if along == 2 else 0
+        self.height = -(-(self.out + rows - 1) // rows) * rows
+
+    def empty(self, name: str, matrix, lines):
+        """Room for transformed lines in this thread's memory: (t*tiles, N, height, D), some zeros behind its end."""
+        shape = len(matrix), len(lines), self.height, lines.shape[3]
+        size, behind = math.prod(shape), (self.rows - 1) * shape[3]
+        flat = scratch(name, (size + behind,), lines.dtype)
+        flat[size:] = 0
+        return flat[:size].reshape(shape)
+
+    def forth(self, matrix, lines, v):
+        """Writes the transform of lines of x to V."""
+        first, last = max(self.top, 0), min(lines.shape[1] + self.top, self.height)
+        v[:, :, :first] = v[:, :, last:] = 0
+        lines = lines[:, first - self.top : last - self.top]
+        np.matmul(matrix, lines, out=v[:, :, first:last].transpose(1, 2, 0, 3))
+
+    def windows(self, v, t: int, c: int):
+        """All windows of J lines of V: (t, J, P/J, J*C), those that begin at line 0, J, 2J ..., at line 1, J+1, ..."""
+        j, size = self.rows, v.itemsize
+        shape, steps = (t, j, v.size // (t * j * c), j * c), (v.size // t * size, c * size, j * c * size, size)
+        return np.lib.stride_tricks.as_strided(v, shape, steps, writeable=False)
+
+    def spread(self, m, t: int, f: int):
+        """M (or the transform of dy) in the same order: (t, J, P/J, F)"""
+        return m.reshape(t, -1, self.rows, f).transpose(0, 2, 1, 3)
 
 
 def conv2d(x, u, pads, out, along: int, finish=None):
     """y of `Backend.conv2d`; finish(tile, images, rows) works on images that are done, while they are warm.
 
-    x: (N, H, W, C)   u: (t, C, F)   along: the axis of the kernel, 1 or 2   out: (OH, OW)   -> (N, OH, OW, F)
+    x: (N, H, W, C)   u: (t, J*C, F)   along: the axis of the kernel, 1 or 2   out: (OH, OW)   -> (N, OH, OW, F)
     """
-    t, c, f = u.shape
+    (t, depth, f), c = u.shape, x.shape[3]
     y = empty((len(x), *out, f), u.dtype)
+    stack = Stack(depth // c, pads, out, along)
     parts = segments(t - M + 1, x.shape[along], pads[along - 1][0], out[along - 1])
+    each = stack.height * (c if along == 2 else x.shape[2] * c) * u.itemsize
 
     def work(images):
         lines, target = as_lines(x[images], along), as_lines(y[images], along)
         for part in parts:
-            v = forth(part.input, lines[:, part.read], "transformed").reshape(t, -1, c)
-            products = product(v, u, scratch("tiles", (t, v.shape[1], f), u.dtype))
-            products = products.reshape(t * part.tiles, len(lines), -1)
-            np.matmul(part.output, products.transpose(1, 0, 2), out=target[:, part.written])
+            v = stack.empty("transformed", part.input, lines)
+            stack.forth(part.input, lines[:, :, part.read], v)
+            found = scratch("tiles", (*v.shape[:3], v.shape[3] // c * f), u.dtype)
+            product(stack.windows(v, t, c), u[:, None], stack.spread(found, t, f))
+            np.matmul(part.output, found[:, :, : stack.out].transpose(1, 2, 0, 3), out=target[:, :, part.written])
         if finish is not None:
             finish(y[images], images, slice(0, out[0]))
 
-    run(work, pieces(len(x), parts, t, x[0].size // x.shape[along] * u.itemsize))
+    run(work, pieces(len(x), parts, t, each))
     return y
-
-
-def forth(matrix, lines, name: str):
-    """The transform of lines (R, cells, D) in this thread's memory: (t*tiles, R, D)"""
-    found = scratch(name, (len(matrix), len(lines), lines.shape[2]), lines.dtype)
-    np.matmul(matrix, lines, out=found.transpose(1, 0, 2))
-    return found
 
 
 def pieces(n: int, parts, t: int, bytes_of_a_cell: int) -> list[slice]:
@@ -128,39 +165,44 @@ def pieces(n: int, parts, t: int, bytes_of_a_cell: int) -> list[slice]:
     return image_spans(n, t * max(part.tiles for part in parts) * bytes_of_a_cell, PIECE_BYTES)
 
 
-def weight_grad(x, dy, pads, along: int, k: int):
-    """dw of `Backend.conv2d_weight_grad`: G^T [sum over tiles of V^T (A dy)], (1, K, C, F) or (K, 1, C, F)
+def weight_grad(x, dy, w_shape, pads):
+    """dw of `Backend.conv2d_weight_grad`: G^T [sum over tiles of V^T (A dy)], (J, K, C, F) or (K, 1, C, F)
 
     Images are transformed some at a time; then each worker takes whole products of the t, so that every sum has one
     owner and one order.
     """
-    (n, *out, f), c, t = dy.shape, x.shape[3], k + M - 1
-    parts, dtype = segments(k, x.shape[along], pads[along - 1][0], out[along - 1]), np.result_type(x, dy)
-    across = x.shape[3 - along]
+    along, (c, f), out = axis(w_shape), w_shape[2:], dy.shape[1:3]
+    k, rows = w_shape[along - 1], w_shape[0] if along == 2 else 1
+    stack, t, dtype = Stack(rows, pads, out, along), k + M - 1, np.result_type(x, dy)
+    parts = segments(k, x.shape[along], pads[along - 1][0], out[along - 1])
+    across = stack.height if along == 2 else x.shape[2]
     each = t * max(part.tiles for part in parts) * across * (c + f) * dtype.itemsize
-    sums = np.zeros((t, c, f), dtype)
+    sums = np.zeros((t, rows * c, f), dtype)
     dy = np.ascontiguousarray(dy)
-    for images in image_spans(n, each, SHARED_BYTES):
+    for images in image_spans(len(x), each, SHARED_BYTES):
         for part in parts:
-            _add_up(as_lines(x[images], along)[:, part.read], as_lines(dy[images], along)[:, part.written], part, sums)
-    dw = np.matmul(row_points(k).kernel.T, sums.reshape(t, -1))
-    return dw.reshape(*((k, 1) if along == 1 else (1, k)), c, f)
+            lines, upstream = as_lines(x[images], along), as_lines(dy[images], along)
+            _add_up(lines[:, :, part.read], upstream[:, :, part.written], part, stack, c, sums)
+    dw = np.matmul(row_points(k).kernel.T, sums.reshape(t, rows, c * f).transpose(1, 0, 2))
+    return dw.reshape(w_shape)
 
 
-def _add_up(lines, upstream, part: Segment, sums):
-    """sums += V^T (A dy) for one segment of some lines: (t, C, F)"""
-    t, c, f = sums.shape
-    v = scratch("inputs", (t * part.tiles, *lines[:, 0].shape), sums.dtype)
-    d = scratch("upstream", (t * part.tiles, *upstream[:, 0].shape), sums.dtype)
+def _add_up(lines, upstream, part: Segment, stack: Stack, c: int, sums):
+    """sums += V^T (A dy) for one segment of some lines: (t, J*C, F)"""
+    t, _, f = sums.shape
+    v, d = stack.empty("inputs", part.input, lines), stack.empty("upstream", part.upstream, upstream)
 
-    def transform(rows):
-        np.matmul(part.input, lines[rows], out=v[:, rows].transpose(1, 0, 2))
-        np.matmul(part.upstream, upstream[rows], out=d[:, rows].transpose(1, 0, 2))
+    def transform(images):
+        stack.forth(part.input, lines[images], v[:, images])
+        d[:, images, stack.out :] = 0
+        np.matmul(part.upstream, upstream[images], out=d[:, images, : stack.out].transpose(1, 2, 0, 3))
 
     def multiply(k):
-        found = scratch("tiles", (c, f), sums.dtype)
-        np.add(sums[k], sum_of_products(v_all[k], d_all[k], found), out=sums[k])
+        found = scratch("tiles", (stack.rows, *sums.shape[1:]), sums.dtype)
+        sum_of_products(windows[k], spread[k], found)
+        for one in found:
+            np.add(sums[k], one, out=sums[k])
 
-    v_all, d_all = v.reshape(t, -1, c), d.reshape(t, -1, f)
     run(transform, image_spans(len(lines), v[:, 0].nbytes, PIECE_BYTES))
+    windows, spread = stack.windows(v, t, c), stack.spread(d, t, f)
     run(multiply, range(t))
