@@ -1,12 +1,25 @@
 """What every test may ask for: an array library of each device there is, and numbers drawn with a seed."""
 
 import functools
+import os
 import warnings
 
 import numpy
 import pytest
+from hypothesis import HealthCheck, settings
 
 from minicnn.config import config
+
+# Keras, where it is the oracle: on TensorFlow, in small work on one thread, and not as somebody's keras.json has it.
+os.environ["KERAS_BACKEND"], os.environ["KERAS_HOME"] = "tensorflow", os.devnull
+os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# The same examples every time, however slow the machine is; `--hypothesis-profile=default` draws others.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 @functools.cache

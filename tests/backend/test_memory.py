@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from minicnn.backend.cpu import memory
+from tests.processes import environment
 
 PROGRAM = """
 import resource
@@ -19,16 +20,23 @@ def step():
         a[::256] = 1
 
 step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+found = []
+for _ in range(5):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    step()
+    found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(found))
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
 def test_arrays_of_some_megabytes_get_their_pages_once():
-    """Ten of 3 MB are 7,680 pages; without what `memory.py` does when it is imported all are new in each step."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    """Ten of 3 MB are 7,680 pages; without what `memory.py` does when it is imported all are new in each step.
+
+    Of several steps the one with the fewest: a machine short of memory takes pages away from time to time.
+    """
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     assert int(done.stdout) < 100
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from minicnn import commands, config, data, zoo
+from minicnn import commands, data, zoo
 from minicnn.commands import loading, preprocessing, runs
 from minicnn.commands.evaluate import main, matrix_lines
 from minicnn.commands.loading import open_run
@@ -15,16 +15,6 @@ from minicnn.commands.train import main as train
 from minicnn.formats import FormatError
 
 QUICK = "lenet5 --img-size 8 --epochs 2 --limit-batches 30 -q".split()
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MINICNN_DEBUG", raising=False)
-    monkeypatch.setattr("minicnn.commands.train.draw_curves", lambda *_: None)  # which takes longer than these runs
-    before = vars(config.config).copy()
-    yield
-    vars(config.config).update(before)
 
 
 def test_the_tables(capsys):

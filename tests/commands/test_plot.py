@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 
-from minicnn import config
 from minicnn.commands import pictures, runs, train
 from minicnn.commands.compare import in_columns, short_names
 from minicnn.commands.compare import main as compare
@@ -17,17 +16,6 @@ pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib, wh
 QUICK = "lenet5 --img-size 8 --epochs 2 --limit-batches 20 -q".split()
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch, request):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MINICNN_DEBUG", raising=False)
-    if "all_pictures" not in request.node.name:  # elsewhere the picture at the end of a run is left out: it takes long
-        monkeypatch.setattr(train, "draw_curves", lambda *_: None)
-    before = vars(config.config).copy()
-    yield
-    vars(config.config).update(before)
-
-
 def is_picture(path):
     from matplotlib.image import imread
 
@@ -35,7 +23,8 @@ def is_picture(path):
     return pixels.shape[0] > 100 and pixels[..., :3].std() > 0.01
 
 
-def test_all_pictures_of_a_run(tmp_path, capsys):
+def test_all_pictures_of_a_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "draw_curves", draw_curves)
     assert train.main([*QUICK, "--val-split", "0.1"]) == 0
     assert "curves.png)" in capsys.readouterr().out  # drawn at the end of the run already
     (tmp_path / "runs" / "lenet5" / "curves.png").unlink()

@@ -16,9 +16,8 @@ Image = pytest.importorskip("PIL.Image", reason="pictures are read with Pillow, 
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, rng):
+def place(tmp_path, rng):
     """A folder with weights of LeNet-5, labels and three pictures, one of them broken."""
-    monkeypatch.chdir(tmp_path)
     zoo.build("lenet5").save_weights("lenet5.safetensors")
     (tmp_path / "labels.txt").write_text("\n".join(f"digit {i}" for i in range(10)))
     for name in ("a.png", "b.jpg"):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minicnn import config, data, zoo
+from minicnn import data, zoo
 from minicnn.commands import UsageError, building
 from minicnn.commands.arguments import resolve, to_table
 from minicnn.commands.recipes import PAPERS, in_words, paper, recipe
@@ -15,14 +15,6 @@ from minicnn.layers.initializers import placeholders
 # one of each family in the default run; large and deep ones are slow to build
 QUICK = ("lenet5", "alexnet", "inception_v1", "resnet18", "resnet20", "plain20", "resnet50v2")
 NETWORKS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in zoo.names()]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before = vars(config.config).copy()
-    yield
-    vars(config.config).update(before)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

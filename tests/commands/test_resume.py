@@ -7,33 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minicnn import config, layers
+from minicnn import layers
 from minicnn.commands import building, runs, train
 from minicnn.commands.train import main
 from minicnn.model import Model
 from minicnn.training import checkpoints
 from minicnn.training.callbacks import Callback
 from minicnn.training.store import Store
+from tests.processes import PATIENCE, one_thread
 
-ROOT = Path(__file__).parents[2]
 NUMPY = np.__version__
 TIMES = {"seconds", "images_per_second"}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Every test runs in an empty folder, and leaves the process's settings as they were."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MINICNN_DEBUG", raising=False)
-    monkeypatch.setattr(train, "draw_curves", lambda *_: None)  # which takes longer than these runs
-    before = vars(config.config).copy()
-    yield
-    vars(config.config).update(before)
 
 
 def tiny(settings, classes):
@@ -55,7 +43,7 @@ class StopAt(Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.model.step + 1 == type(self).step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.fixture
@@ -178,7 +166,7 @@ def test_a_validation_is_stopped_at_once_and_done_anew(tmp_path, monkeypatch, st
     class InValidation(StopAt):
         def on_test_batch_begin(self, batch, logs=None):
             if self.model.step == 10 and batch == 1 and type(self).step:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
         on_train_batch_begin = Callback.on_train_batch_begin
 
@@ -318,21 +306,38 @@ def test_metrics_are_cut_back(tmp_path):
 
 # Fresh processes, and such as are killed -----------------------------------------------------------------------------
 
-SMALL = "lenet5 --img-size 8 --epochs 3 --limit-batches 20 -b 8 -q --save-every 7s --val-split 0.1".split()
+SMALL = "lenet5 --img-size 8 --epochs 3 --limit-batches 20 -b 8 --save-every 7s --val-split 0.1".split()
 
 
 # without matplotlib, whose import takes longer than these runs
 PROGRAM = "import sys; sys.modules['matplotlib'] = None; from minicnn.commands.train import main; sys.exit(main())"
 
+WAITING = """
+import sys
+sys.modules["matplotlib"] = None
+from minicnn.commands import train
+from minicnn.training.callbacks import Callback
 
-def start(argv, **more):
-    command = [sys.executable, "-c", PROGRAM, *argv]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MINICNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+class Waiting(Callback):
+    def __init__(self, **_):
+        pass
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.model.step + 1 == 9:
+            print("step 9", flush=True)
+            sys.stdin.readline()
+
+train.Progress = Waiting  # in its place: says when step 9 begins, and waits for a line
+sys.exit(train.main())
+"""
+
+
+def start(argv, program=PROGRAM):
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", program, *argv], env=one_thread(), text=True, **pipes)
 
 
 def done(process):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
@@ -344,41 +349,48 @@ def wait_for(process, path, since=0):
 
 def written(path):
     """When the file was written last, in nanoseconds; 0 where there is none."""
-    return path.stat().st_mtime_ns if path.exists() else 0
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize("options", ["--opt adam", "--opt rmsprop --ema 0.9 -j 2 --augment crop:1,shift:1"])
 def test_fresh_processes(tmp_path, options):
-    whole = start([*SMALL, *options.split(), "--name", "whole"])
-    half = start([*SMALL, *options.split(), "--name", "half"])
-    folder = tmp_path / "runs" / "half"
-    wait_for(half, folder / "checkpoints" / "last.safetensors")
+    whole = start([*SMALL, "-q", *options.split(), "--name", "whole"])
+    half = start([*SMALL, *options.split(), "--name", "half"], WAITING)
+    assert "step 9\n" in iter(half.stdout.readline, "")  # read up to there
     half.send_signal(signal.SIGINT)
+    half.stdin.write("\n")
     code, _, err = done(half)
-    assert code == 130 and "stopped by SIGINT after epoch" in err
+    assert code == 130 and "stopped by SIGINT after epoch 1, step 9" in err
     assert done(start(["--resume", "-q", "--name", "half"]))[0] == 0
     assert done(whole)[0] == 0
-    assert_same_run(folder, tmp_path / "runs" / "whole")
+    assert_same_run(tmp_path / "runs" / "half", tmp_path / "runs" / "whole")
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(kills, tmp_path):
     """However often: the folder loads, no step but those behind the last checkpoint is lost, the end is the same."""
     moments = np.random.default_rng(kills)
-    code, _, err = done(start([*SMALL, "--name", "whole"]))
+    whole = start([*SMALL, "-q", "--name", "whole"])
+    wait_for(whole, tmp_path / "runs" / "whole" / "metrics.jsonl")
+    begun = time.monotonic()
+    code, _, err = done(whole)
     assert (code, err) == (0, "")
+    lasting = time.monotonic() - begun  # on this machine, with what else it has to do
     killed = numbers = 0
     while killed < kills:
         name, numbers = f"run{numbers}", numbers + 1
         folder = tmp_path / "runs" / name
         store = Store(folder / "checkpoints")
-        argv, step = [*SMALL, "--name", name], 0
+        argv, step = [*SMALL, "-q", "--name", name], 0
         while True:
             before = written(folder / "metrics.jsonl")
             process = start(argv)
             if killed < kills:
                 wait_for(process, folder / "metrics.jsonl", before)  # which is cut back when a run goes on
-                time.sleep(moments.uniform(0, 0.25))
+                time.sleep(moments.uniform(0, lasting))
             if killed < kills:
                 process.kill()
             code, _, err = done(process)

@@ -9,12 +9,6 @@ from minicnn.commands import ERROR, USAGE, main
 from minicnn.study import INSTRUMENTS
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-
-
 def test_without_a_name_it_lists_the_instruments(capsys):
     assert main(["study"]) == 0
     out = capsys.readouterr().out
@@ -29,6 +23,7 @@ def test_help(capsys):
 
 
 def test_a_run(capsys, tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib, which is not installed")
     assert main(["study", "trace", "resnet20", "-b", "2", "--out", "here"]) == 0
     out, err = capsys.readouterr()
     assert max(map(len, out.splitlines())) <= 80 and "measured: " in out

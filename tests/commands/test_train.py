@@ -24,19 +24,9 @@ from minicnn.data.images import prepare
 from minicnn.model import Model, saving
 from minicnn.training import checkpoints
 from minicnn.training.callbacks import Callback
+from tests.processes import PATIENCE, one_thread
 
 QUICK = ["lenet5", "--epochs", "2", "--limit-batches", "3"]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Every test runs in an empty folder, and leaves the process's settings as they were."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MINICNN_DEBUG", raising=False)
-    monkeypatch.setattr("minicnn.commands.train.draw_curves", lambda *_: None)  # which takes longer than these runs
-    before = vars(config.config).copy()
-    yield
-    vars(config.config).update(before)
 
 
 def rows(folder):
@@ -219,7 +209,7 @@ def test_a_signal_ends_the_step_and_keeps_the_weights(number, code, tmp_path, ca
 
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 1:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
 
     monkeypatch.setattr("minicnn.commands.train.Progress", Kill)
     before = signal.getsignal(number)
@@ -231,13 +221,20 @@ def test_a_signal_ends_the_step_and_keeps_the_weights(number, code, tmp_path, ca
     assert signal.getsignal(number) is before
 
 
-def test_the_second_signal_acts_at_once(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as at a terminal: a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_signal_acts_at_once(tmp_path, capsys, monkeypatch, ctrl_c):
     class Twice(Callback):
         def __init__(self, **_):
             pass
 
         def on_train_batch_begin(self, batch, logs=None):
-            # to this thread: sent to the process, two could reach it as one
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
@@ -272,12 +269,14 @@ def test_dispatch(capsys):
 
 
 @pytest.mark.parametrize("start", [["-m", "minicnn.train"], ["-m", "minicnn", "train"]])
-def test_as_a_program(start):
+def test_as_a_program(start, tmp_path):
+    # which may speak of its own affairs where it is imported for the first time
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
     argv = [sys.executable, *start, "lenet5", "--epochs", "1", "--limit-batches", "1", "-q"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("test accuracy")
-    done = subprocess.run([*argv, "--bad"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*argv, "--bad"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
 
 
@@ -306,10 +305,11 @@ def test_the_default_recipe_reads_the_digits(seed, capsys):
 LIMITED = """
 import resource, sys
 import numpy as np
+sys.modules["matplotlib"] = None  # whose import takes memory, too
 from minicnn.commands.train import main
 a = np.ones((512, 512), np.float32)
 a @ a  # OpenBLAS takes its buffers now: where it finds no memory for them, it ends the process by itself
-limit = int(sys.argv[1])
+limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 sys.exit(main(sys.argv[2:]))
 """
@@ -317,13 +317,12 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as on Linux")
 def test_out_of_memory_says_which_batch_fits(tmp_path):
-    """Under a limit of the system's, and then once more with the batch that was advised."""
+    """Under a limit of the system's beyond what the libraries took; then once more with the batch that was advised."""
 
     def limited(batch, name):
         argv = ["lenet5", "--img-size", "128", "-b", str(batch), "--epochs", "1", "--limit-batches", "1", "-q"]
-        command = [sys.executable, "-c", LIMITED, str(1_200_000_000), *argv, "--name", name]
-        one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MINICNN_NUM_THREADS"), "1")
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | one)
+        command = [sys.executable, "-c", LIMITED, str(800_000_000), *argv, "--name", name]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=one_thread())
 
     failed = limited(2048, "large")
     assert failed.returncode == 12 and failed.stderr.count("\n") == 1, failed.stderr

@@ -171,7 +171,7 @@ SMALL = archive(whole(np.random.default_rng(0), 1)[1])
 PLAIN = gzip.decompress(SMALL)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(changes=CHANGES, cut=st.integers(0, 30_000), inside=st.booleans(), header=st.booleans())
 def test_mutated_archives(tmp_path_factory, changes, cut, inside, header):
     path = tmp_path_factory.getbasetemp() / "mutated.tar.gz"
@@ -192,7 +192,7 @@ def test_mutated_archives(tmp_path_factory, changes, cut, inside, header):
 BATCH = b"".join(bytes([k]) + bytes(range(256)) * 12 for k in range(3))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(changes=CHANGES, cut=st.integers(0, 400), inside=st.booleans(), packed=st.booleans())
 def test_mutated_batches(tmp_path_factory, changes, cut, inside, packed):
     path = tmp_path_factory.getbasetemp() / ("mutated.bin.xz" if packed else "mutated.bin")
@@ -208,7 +208,7 @@ def test_mutated_batches(tmp_path_factory, changes, cut, inside, packed):
         assert b"".join(bytes([label]) + p.tobytes() for label, p in zip(y, planes, strict=True)) == content
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(content=st.binary(max_size=300), ending=st.sampled_from([".bin", ".bin.xz", ".tar.gz"]), packed=st.booleans())
 def test_random_bytes(tmp_path_factory, content, ending, packed):
     path = tmp_path_factory.getbasetemp() / f"random{ending}"

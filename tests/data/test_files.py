@@ -5,6 +5,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import socket
 import threading
 
 import numpy as np
@@ -43,8 +44,9 @@ def alone(monkeypatch, tmp_path):
     """No test sees the data, nor the cache, of who runs it, nor does it reach the network."""
     monkeypatch.delenv("MINICNN_DATA", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    for variable in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
 
 
 @pytest.fixture
@@ -137,6 +139,14 @@ def server(tmp_path):
     running.server_close()
 
 
+@pytest.fixture
+def silent():
+    """An address of this machine at which nothing answers: nobody else gets the port as long as the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}/"
+
+
 def mirrored(monkeypatch, content, mirrors):
     """MNIST's checksums and mirrors replaced by these."""
     monkeypatch.setitem(mnist.MIRRORS, "mnist", mirrors)
@@ -145,11 +155,11 @@ def mirrored(monkeypatch, content, mirrors):
 
 
 @pytest.mark.filterwarnings("ignore::minicnn.data.PartialDataWarning")
-def test_download_once_from_the_mirror_that_answers(tmp_path, rng, server, monkeypatch):
+def test_download_once_from_the_mirror_that_answers(tmp_path, rng, server, silent, monkeypatch):
     content, arrays = contents(rng)
     folder, address, asked = server
     put(folder, content)
-    mirrored(monkeypatch, content, ("http://127.0.0.1:9/", f"{address}nothing/", address))
+    mirrored(monkeypatch, content, (silent, f"{address}nothing/", address))
     check(data.load("mnist"), arrays)
     assert [path for path in asked if "nothing" not in path and "code" not in path] == [f"/{n}" for n in mnist.NAMES]
     cached = tmp_path / "cache" / "minicnn" / "mnist"

@@ -117,7 +117,7 @@ def mutated(data, changes, cut):
     return bytes(data[: len(data) - cut % len(data)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.binary(max_size=200), packed=st.booleans(), axes=st.sampled_from([1, 3]))
 def test_random_bytes(tmp_path_factory, data, packed, axes):
     path = written(tmp_path_factory.getbasetemp(), data, packed)
@@ -129,7 +129,7 @@ def test_random_bytes(tmp_path_factory, data, packed, axes):
         assert idx(found) == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(changes=CHANGES, cut=st.integers(0, 40), inside=st.booleans(), packed=st.booleans())
 def test_mutated_files(tmp_path_factory, changes, cut, inside, packed):
     path = tmp_path_factory.getbasetemp() / "mutated"

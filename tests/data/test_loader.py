@@ -153,8 +153,11 @@ def test_prefetching_is_bounded_and_ends_with_the_loop():
     loader = Loader(*samples(100), batch_size=2, augment=lambda x: begun.append(1) or x, workers=1, prefetch=3)
     batches = iter(loader)
     next(batches)
-    time.sleep(0.1)
-    assert 1 <= len(begun) <= 4 and threads()  # the one that we have, and three ahead
+    last = time.monotonic() + 60
+    while len(begun) < 4 and time.monotonic() < last:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    assert len(begun) == 4 and threads()  # the one that we have, and three ahead
     batches.close()
     assert not threads() and len(begun) <= 4
     for _ in loader:  # a loop that breaks off closes it too

@@ -11,6 +11,7 @@ import pytest
 
 from tests.examples.test_examples import EXAMPLES, load
 
+pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib, which is not installed")
 CLAIMS = EXAMPLES / "claims"
 SMALL = {
     "small_kernels_save": {"rounds": 1},

@@ -20,6 +20,7 @@ def tool():
 
 
 def test_it_runs_in_small(tool, tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib, which is not installed")
     large = 'NETWORK, TWIN, EPOCHS = "resnet56", "plain56", 4'
     assert large in SOURCE
     small = SOURCE.replace(large, 'NETWORK, TWIN, EPOCHS = "resnet20", "plain20", 1')

@@ -10,6 +10,7 @@ import pytest
 h5py = pytest.importorskip("h5py", reason="Keras's files are read with h5py, which is not installed")
 
 from tests.formats import bombs  # noqa: E402  (it needs h5py)
+from tests.processes import PATIENCE, one_thread  # noqa: E402
 
 ROOM = 96 << 20  # bytes that a reader may take beyond what the process has with its libraries loaded
 
@@ -18,7 +19,9 @@ READER = textwrap.dedent("""
     import resource, sys
     import h5py, numpy, safetensors.numpy
     from minicnn.formats import FormatError, keras_files, safetensors
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def peak():  # ru_maxrss would begin with what the parent had
+        status = open("/proc/self/status").read()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
     virtual = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (virtual + ROOM, virtual + ROOM))
     for path in sys.argv[1:]:
@@ -40,8 +43,7 @@ def verdicts(tmp_path_factory):
         paths[name] = folder / f"{name}{suffix}"
         write(paths[name])
     command = [sys.executable, "-c", READER, *map(str, paths.values())]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=one_thread())
     assert result.returncode == 0, result.stderr
     lines = [line.split("|", 2) for line in result.stdout.splitlines()]
     return {name: (verdict, int(rise), text) for name, (verdict, rise, text) in zip(paths, lines, strict=True)}

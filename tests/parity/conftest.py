@@ -1,6 +1,5 @@
 """The oracle: Keras 3 on TensorFlow, where it is installed."""
 
-import os
 import warnings
 from contextlib import contextmanager
 
@@ -12,10 +11,6 @@ from minicnn.config import config
 @pytest.fixture(scope="session")
 def keras():
     """The keras module, on TensorFlow and in float64 when `double` is asked for too."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for pool in ("INTRAOP", "INTEROP"):  # small work: more threads only get in each other's way
-        os.environ.setdefault(f"TF_NUM_{pool}_THREADS", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what TensorFlow imports warns of its own affairs
         pytest.importorskip("tensorflow", reason="parity is held against tensorflow-cpu, which is not installed")

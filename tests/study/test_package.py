@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import minicnn.study
+from tests.processes import environment
 
 LINES = re.findall(r"study\.(\w+)(?:\.(\w+))?\(", minicnn.study.__doc__ or "")
 
@@ -23,6 +24,6 @@ def test_modules_come_when_they_are_asked_for():
         "import sys; from minicnn import study; early = 'minicnn.study.landscape' in sys.modules; "
         "study.landscape.direction; sys.exit(early)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment())
     with pytest.raises(AttributeError, match="module 'minicnn.study' has no attribute 'path'"):
         getattr(minicnn.study, "path")  # noqa: B009

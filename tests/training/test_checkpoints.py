@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import struct
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from minicnn.training import SGD, Adam, checkpoints, fit
 from minicnn.training.callbacks import Callback
 from minicnn.training.checkpoints import Checkpoint
 from minicnn.training.store import Store
+from tests.processes import PATIENCE, environment
 from tests.training.models import Linear, blobs
 
 
@@ -236,7 +238,7 @@ def test_a_fault_leaves_the_checkpoint_before(tmp_path, monkeypatch, place, numb
         if place == "write":
             patch.setattr("safetensors.numpy.save_file", fail)
         elif place == "folder's fsync":
-            patch.setattr(os, "fsync", lambda fd: fail() if os.path.isdir(f"/proc/self/fd/{fd}") else real(fd))
+            patch.setattr(os, "fsync", lambda fd: fail() if stat.S_ISDIR(os.fstat(fd).st_mode) else real(fd))
         elif place == "link":  # then it is copied, and a full disk says so there
             patch.setattr(os, "link", fail)
             patch.setattr(shutil, "copyfile", fail)
@@ -278,6 +280,6 @@ except OSError as error:
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on the size of files that fails as on Linux")
 def test_the_system_itself_refuses_to_write(tmp_path):
     command = [sys.executable, "-c", FULL, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE, env=environment())
     assert "File too large" in done.stdout and "0.0 MB are needed" in done.stdout
     assert done.stdout.endswith("1 ['last.safetensors', 'step-00000001.safetensors']\n")
