@@ -11,55 +11,56 @@ import numpy as np
 
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch
-from minicnn.backend.cpu.rows import Rows, constants
+from minicnn.backend.cpu.pieces import kept_where_positive
+from minicnn.backend.cpu.rows import Rows, add_up, constants, rows_of, total
 
 LARGE_MEAN = 3.0  # of deviations: the squares lose one digit
 
 
 def channel_sum(x):
     """(..., C) -> (C,)"""
-    rows = Rows(x)
-    matrix = rows.matrix(x)
-    sums = rows.empty_sums(1, x.dtype)
+    rows = rows_of(x)
+    short, ones, sums = rows.short(x), rows.ones(x.dtype), rows.empty_sums(1, x.dtype)
 
     def work(i):
-        rows.add_up(matrix[rows.pieces[i]], sums[i, 0])
+        add_up(short[rows.parts[i]], ones, sums[i, 0])
 
     run(work, range(len(sums)))
-    return rows.fold(sums).sum(axis=(0, 1)).astype(x.dtype)
+    return rows.fold(total(sums))[0].astype(x.dtype)
 
 
 def channel_moments(x):
     """Mean and biased variance of each channel: (..., C) -> (C,), (C,)"""
-    rows = Rows(x)
-    matrix = rows.matrix(x)
-    sums = rows.empty_sums(2, x.dtype)
+    rows = rows_of(x)
+    short, ones, sums = rows.short(x), rows.ones(x.dtype), rows.empty_sums(2, x.dtype)
 
     def work(i):
-        piece = matrix[rows.pieces[i]]
-        rows.add_up(piece, sums[i, 0])
-        rows.add_up(piece, sums[i, 1], piece)
+        piece, (plain, square) = short[rows.parts[i]], sums[i]
+        add_up(piece, ones, plain)
+        add_up(piece, ones, square, piece)
 
     run(work, range(len(sums)))
-    mean, square = rows.fold(sums).sum(axis=0) / rows.pixels
-    variance = square - mean * mean
-    if not (mean * mean <= LARGE_MEAN**2 * variance).all():
-        return moments_about_means(matrix, rows)
+    mean, square = rows.fold(total(sums)) / rows.pixels
+    squared = mean * mean
+    variance = square - squared
+    if not (squared <= LARGE_MEAN**2 * variance).all():
+        return moments_about_means(short, rows)
     return mean.astype(x.dtype), variance.astype(x.dtype)
 
 
-def moments_about_means(matrix, rows: Rows):
+def moments_about_means(short, rows: Rows):
     """`channel_moments`, each piece about its own means."""
-    dtype = matrix.dtype
-    count = np.array([(piece.stop - piece.start) * rows.joined for piece in rows.pieces], np.float64)[:, None]
+    dtype, ones = short.dtype, rows.ones(short.dtype)
+    count = np.array([(part.stop - part.start) * rows.summed for part in rows.parts], np.float64)[:, None]
     means, sums = np.empty((len(count), rows.channels)), rows.empty_sums(2, dtype)
 
     def work(i):
-        piece, (total, square) = matrix[rows.pieces[i]], sums[i]
-        rows.add_up(piece, total)
-        means[i] = rows.fold(total) / count[i]
-        centred = np.subtract(piece, rows.tiled(means[i].astype(dtype)), out=scratch("piece", piece.shape, dtype))
-        rows.add_up(centred, square, centred)
+        piece, (plain, square) = short[rows.parts[i]], sums[i]
+        add_up(piece, ones, plain)
+        means[i] = rows.fold(plain) / count[i]
+        middle = np.tile(means[i].astype(dtype), rows.summed)
+        centred = np.subtract(piece, middle, out=scratch("piece", piece.shape, dtype))
+        add_up(centred, ones, square, centred)
 
     run(work, range(len(count)))
     squares = rows.fold(sums[:, 1])
@@ -70,11 +71,11 @@ def moments_about_means(matrix, rows: Rows):
 
 def batch_norm(x, scale, shift, residual=None, relu=False):
     """[ReLU](x * scale + shift [+ residual]) with a scale and a shift for each channel: (..., C)"""
-    rows = Rows(x)
+    rows = rows_of(x)
     y = empty(x.shape, np.result_type(x, scale))
     source, target = rows.matrix(x), rows.matrix(y)
     other = None if residual is None else rows.matrix(residual)
-    scale, shift, zero = rows.tiled(scale), rows.tiled(shift), constants(0, rows.shape[1], y.dtype)
+    (scale, shift), zero = rows.tiled((scale, shift), y.dtype), constants(0, rows.shape[1], y.dtype)
 
     def work(span):
         piece = target[span]
@@ -92,42 +93,45 @@ def batch_norm(x, scale, shift, residual=None, relu=False):
 def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=False):
     """dx, dgamma, dbeta and what goes to the residual, as `Backend.batch_norm_relu_grad`; without y, dy is not masked.
 
-    One sweep masks dy and sums it up, alone and times x; the second makes dx = factor*dy + slope*x + offset of the
-    sums. The masked dy waits in dx's own memory, or in that of the residual's gradient. (Rounding grows with
-    |mean| / std, as in the forward pass's x * scale + shift.)
+    One sweep masks dy and sums it up, alone and times x; the second, which begins with what the first ended with, makes
+    dx = factor*dy + slope*x + offset of the sums. The masked dy waits in dx's own memory, or in that of the residual's
+    gradient. (Rounding grows with |mean| / std, as in the forward pass's x * scale + shift.)
     """
-    dtype, rows = x.dtype, Rows(x)
-    xs, dys = rows.matrix(x), rows.matrix(dy)
-    ys = None if y is None else rows.matrix(y)
+    dtype, rows = x.dtype, rows_of(x)
     dx = empty(x.shape, dtype)
-    target = rows.matrix(dx)
-    masked = dys if ys is None else rows.matrix(empty(x.shape, dtype)) if residual else target
-    sums = rows.empty_sums(2, dtype)
-
-    def add_up(i):
-        span = rows.pieces[i]
-        piece = masked[span]
-        if ys is not None:
-            positive = np.greater(ys[span], 0, out=scratch("positive", piece.shape, bool))
-            np.multiply(dys[span], positive, out=piece)
-        rows.add_up(piece, sums[i, 0])
-        rows.add_up(xs[span], sums[i, 1], piece)
-
-    run(add_up, range(len(sums)))
+    masked = dy if y is None else empty(x.shape, dtype) if residual else dx
+    dbeta, with_x = masked_sums(dy, x, y, masked, rows)
     inverse = 1 / np.sqrt(variance + dtype.type(epsilon))
-    dbeta, with_x = rows.fold(sums).sum(axis=0)
     dgamma = (with_x - mean * dbeta) * inverse
-    wide = [rows.tiled(v.astype(dtype)) for v in coefficients(dbeta, dgamma, mean, inverse, gamma, rows.pixels)]
+    factor, slope, offset = rows.tiled(coefficients(dbeta, dgamma, mean, inverse, gamma, rows.pixels), dtype)
+    xs, upstream, target = rows.matrix(x), rows.matrix(masked), rows.matrix(dx)
 
-    def make(span):
-        piece = np.multiply(xs[span], wide[1], out=scratch("piece", xs[span].shape, dtype))
-        np.add(piece, wide[2], out=piece)
-        out = np.multiply(masked[span], wide[0], out=target[span])
+    def work(span):
+        source, out = xs[span], target[span]
+        piece = np.multiply(source, slope, out=scratch("piece", source.shape, dtype))
+        np.add(piece, offset, out=piece)
+        np.multiply(upstream[span], factor, out=out)
         np.add(out, piece, out=out)
 
-    run(make, rows.pieces)
-    to_residual = (masked.reshape(x.shape) if ys is not None else dy) if residual else None
-    return dx, dgamma.astype(dtype), dbeta.astype(dtype), to_residual
+    run(work, rows.pieces[::-1])
+    return dx, dgamma.astype(dtype), dbeta.astype(dtype), masked if residual else None
+
+
+def masked_sums(dy, x, y, masked, rows: Rows):
+    """The sums of dy and of dy * x over the pixels, (2, C) in float64; with a y, `masked` becomes dy where y > 0."""
+    long = [] if y is None else [rows.matrix(a) for a in (dy, y, masked)]
+    xs, dys = rows.short(x), rows.short(masked)
+    ones, sums = rows.ones(x.dtype), rows.empty_sums(2, x.dtype)
+
+    def work(i):
+        part, (plain, with_x) = rows.parts[i], sums[i]
+        if long:
+            kept_where_positive(*(a[rows.pieces[i]] for a in long))
+        add_up(dys[part], ones, plain)
+        add_up(xs[part], ones, with_x, dys[part])
+
+    run(work, range(len(sums)))
+    return rows.fold(total(sums))
 
 
 def coefficients(dbeta, dgamma, mean, inverse, gamma, count: int):

@@ -3,36 +3,50 @@
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import run, scratch, spans
-from minicnn.backend.cpu.rows import constants
+from minicnn.backend.cpu.parallel import run, spans
+from minicnn.backend.cpu.rows import constants, number_of_pieces
 
-PIECE = 1 << 16  # numbers of a piece
+STEP = 1 << 10  # numbers of which a piece has a multiple, so that each begins with a line of the cache
+BITS = {2: np.int16, 4: np.int32, 8: np.int64}  # whole numbers by their bytes
+
+
+def cut(size: int) -> list[slice]:
+    """A flat array in pieces."""
+    return spans(size, -(-size // (number_of_pieces(size) * STEP)) * STEP)
 
 
 def relu(x):
     """max(x, 0)"""
     y = empty(x.shape, x.dtype)
     source, target = x.reshape(-1), y.reshape(-1)
-    run(lambda part: rectify(source[part], target[part]), spans(y.size, PIECE))
+    run(lambda part: rectify(source[part], target[part]), cut(y.size))
     return y
 
 
 def rectify(x, out):
     """max(x, 0) of a piece of a flat array into out."""
-    return np.maximum(x, constants(0, PIECE, x.dtype)[: len(x)], out=out)
+    return np.maximum(x, constants(0, len(x), x.dtype), out=out)
 
 
 def relu_grad(dy, y):
-    """dy where y > 0, else 0"""
+    """dy where y, the output of a ReLU, is positive, else 0"""
     dx = empty(dy.shape, dy.dtype)
     upstream, kept, target = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
-
-    def work(part):
-        positive = np.greater(kept[part], 0, out=scratch("positive", kept[part].shape, bool))
-        np.multiply(upstream[part], positive, out=target[part])
-
-    run(work, spans(dx.size, PIECE))
+    run(lambda part: kept_where_positive(upstream[part], kept[part], target[part]), cut(dx.size))
     return dx
+
+
+def kept_where_positive(dy, y, out) -> None:
+    """dy where y, the output of a ReLU, is positive, else 0: the bits of dy times 1 or 0.
+
+    The bits of a positive number are a positive integer. (y > 0 would have to become a float, in NumPy's buffer.)
+    """
+    if not dy.dtype == y.dtype == out.dtype:
+        np.multiply(dy, y > 0, out=out)
+        return
+    dy, y, bits = (a.view(BITS[a.itemsize]) for a in (dy, y, out))
+    np.minimum(y, constants(1, y.shape[-1], y.dtype), out=bits)
+    np.multiply(bits, dy, out=bits)
 
 
 def add(a, b, relu=False):
@@ -45,15 +59,15 @@ def add(a, b, relu=False):
         if relu:
             rectify(target[part], target[part])
 
-    run(work, spans(y.size, PIECE))
+    run(work, cut(y.size))
     return y
 
 
 def in_pieces(kernel, arrays, *arguments) -> None:
     """kernel(pieces of the arrays, *arguments), which works in place; an array may be None."""
     size = arrays[0].size
-    if size <= PIECE or not all(a is None or a.flags.c_contiguous for a in arrays):
+    if number_of_pieces(size) == 1 or not all(a is None or a.flags.c_contiguous for a in arrays):
         kernel(*arrays, *arguments)
         return
     flat = [None if a is None else a.reshape(-1) for a in arrays]
-    run(lambda part: kernel(*(None if a is None else a[part] for a in flat), *arguments), spans(size, PIECE))
+    run(lambda part: kernel(*(None if a is None else a[part] for a in flat), *arguments), cut(size))

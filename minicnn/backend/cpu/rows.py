@@ -1,8 +1,12 @@
 """Arrays of pixels with few channels as matrices of long rows, in which NumPy's loops are at their best.
 
-A ufunc takes some 100 ns for each row beside the numbers in it, and with a vector for all rows, the more the shorter
-they are: 16 channels cost 1.2 ns a number, rows of 2048 numbers 0.22, of 8192 numbers 0.14. A maximum with one number
-takes 0.22 ns, with a row of zeros 0.13. Sums over rows are products with ones: 0.06 ns in rows of 512 (x.sum(0) 0.13).
+A ufunc takes some 100 ns for each row beside the numbers in it, and copies a vector for all rows until a row fills its
+buffer of 8192 numbers: 16 channels cost 0.5 ns a number, rows of 2048 numbers 0.22, of 8192 numbers 0.13. A maximum
+with one number takes 0.23 ns, with a row of zeros 0.13. Sums over rows are products with ones: 0.05 ns in rows of 1024
+(x.sum(0) 0.1).
+
+Calls should be long: a thread that comes out of a short one finds another in the interpreter and goes to sleep, for
+longer than the call took. So a piece is as large as the second cache of a core allows.
 """
 
 from functools import lru_cache
@@ -13,53 +17,88 @@ from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import spans
 
 WIDE = 1 << 13  # numbers of a joined row
-SUMMED = 1 << 9  # and of one that is summed up
-PIECE = 1 << 16  # numbers of a piece that stays in the cache
+SUMMED = 1 << 10  # and of one that is summed up
+PIECE = 1 << 17  # numbers of a piece, about
 
 
 class Rows:
-    """(..., C) as a matrix of rows of `joined` pixels each, (M / joined, joined * C), cut into pieces."""
+    """(..., C) as a matrix of rows of `joined` pixels each, (M / joined, joined * C), cut into pieces.
 
-    def __init__(self, x):
-        self.channels = x.shape[-1]
-        self.pixels = x.size // self.channels
-        self.joined = joined_pixels(self.pixels, self.channels, WIDE)
-        self.summed = joined_pixels(self.pixels, self.channels, SUMMED)
-        self.shape = self.pixels // self.joined, self.joined * self.channels
-        self.pieces = spans(self.shape[0], PIECE // self.shape[1])
+    Sums are taken in shorter rows, of `summed` pixels: `parts` are the pieces in those.
+    """
+
+    def __init__(self, pixels: int, channels: int):
+        self.pixels, self.channels = pixels, channels
+        self.joined = joined_pixels(pixels, channels, WIDE)
+        self.summed = joined_pixels(self.joined, channels, SUMMED)
+        self.shape = pixels // self.joined, self.joined * channels
+        count, times = number_of_pieces(pixels * channels), self.joined // self.summed
+        self.pieces = spans(self.shape[0], -(-self.shape[0] // count))
+        self.parts = [slice(piece.start * times, piece.stop * times) for piece in self.pieces]
 
     def matrix(self, x):
         """x as that matrix: a view, unless its rows do not lie side by side."""
         return x.reshape(self.shape)
 
-    def tiled(self, vector):
-        """A number for each channel, repeated along a joined row."""
-        return tiled(vector, self.joined)
+    def short(self, x):
+        """x in rows that are summed up."""
+        return x.reshape(-1, self.summed * self.channels)
+
+    def ones(self, dtype):
+        """As many as a piece has short rows."""
+        return constants(1, self.parts[0].stop, dtype)
+
+    def tiled(self, vectors, dtype):
+        """Vectors of a number for each channel, repeated along a joined row: (vectors, joined * C)"""
+        wide = empty((len(vectors), self.joined, self.channels), dtype)
+        wide[...] = np.array(vectors, dtype)[:, None]
+        return wide.reshape(len(vectors), -1)
 
     def empty_sums(self, kinds: int, dtype):
         """Room for so many kinds of sums of each piece, in short rows: (pieces, kinds, summed * C)"""
         return np.empty((len(self.pieces), kinds, self.summed * self.channels), dtype)
-
-    def add_up(self, piece, out, other=None):
-        """The sums over the pixels of a piece, or those of its products with another, into a short row."""
-        short = piece.reshape(-1, len(out))
-        if other is None:
-            np.matmul(constants(1, len(short), short.dtype), short, out=out)
-        else:
-            np.einsum("ij,ij->j", short, other.reshape(short.shape), out=out)
 
     def fold(self, sums):
         """Short rows as sums of the channels, in float64: (..., summed * C) -> (..., C)"""
         return sums.reshape(*sums.shape[:-1], self.summed, self.channels).sum(axis=-2, dtype=np.float64)
 
 
+def rows_of(x) -> Rows:
+    """How x is cut, which depends on its shape alone."""
+    return _rows(x.size // x.shape[-1], x.shape[-1], WIDE, SUMMED, PIECE)
+
+
+@lru_cache(maxsize=256)
+def _rows(pixels: int, channels: int, *_constants: int) -> Rows:
+    return Rows(pixels, channels)
+
+
+def number_of_pieces(size: int) -> int:
+    """Into how many an array of so many numbers is cut: one, or an even number, equally much for two workers."""
+    count = max(round(size / PIECE), 1)
+    return count + count % 2 if count > 1 else 1
+
+
+def add_up(piece, ones, out, other=None) -> None:
+    """The sums over the short rows of a piece, or those of its products with another."""
+    if other is None:
+        np.matmul(ones[: len(piece)], piece, out=out)
+    else:
+        np.einsum("ij,ij->j", piece, other, out=out)
+
+
+def total(sums):
+    """The sums of all pieces together, in float64."""
+    return np.add.reduce(sums, axis=0, dtype=np.float64)
+
+
 @lru_cache(maxsize=1024)
-def joined_pixels(pixels: int, channels: int, most: int) -> int:
-    """How many pixels make a row of up to `most` numbers: a power of 2 that divides their number."""
-    joined = 1
-    while 2 * joined * channels <= most and pixels % (2 * joined) == 0:
-        joined *= 2
-    return joined
+def joined_pixels(pixels: int, channels: int, wanted: int) -> int:
+    """How many pixels make a row of `wanted` numbers or a few more, where that divides their number, else the most that
+    are fewer."""
+    least = -(-wanted // channels)
+    some = (d for d in range(least, 4 * least) if pixels % d == 0)
+    return next(some, None) or next(d for d in range(min(least, pixels), 0, -1) if pixels % d == 0)
 
 
 def tiled(vector, count: int):
