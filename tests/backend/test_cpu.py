@@ -24,6 +24,7 @@ SHAPES = [  # x, (KH, KW, F), window
     ((3, 10, 8, 4), (3, 1, 6), Window((2, 2))),
     ((2, 6, 5, 19), (1, 1, 7), Window()),
     ((2, 7, 6, 18), (1, 1, 7), Window((2, 2))),
+    ((2, 7, 6, 300), (1, 1, 260), Window((2, 2))),  # a kernel too large for small products
     ((2, 9, 8, 16), (1, 7, 5), Window(pads="same")),
     ((2, 10, 9, 16), (2, 3, 4), Window((1, 2), ((0, 1), (2, 0)), (2, 1))),
     ((2, 7, 8, 4), (2, 2, 3), Window((3, 3))),  # a stride beyond the kernel
@@ -100,8 +101,13 @@ def test_epilogue(small_pieces, rng):
 @pytest.mark.parametrize(
     "window",
     [
-        Window((2, 2)), Window((2, 1), "same"), Window((3, 3), ((1, 0), (0, 1))), Window(dilation=(2, 3)), Window(),
-        Window((1, 2)), Window((4, 4), dilation=(2, 2)),
+        Window((2, 2)),
+        Window((2, 1), "same"),
+        Window((3, 3), ((1, 0), (0, 1))),
+        Window(dilation=(2, 3)),
+        Window(),
+        Window((1, 2)),
+        Window((4, 4), dilation=(2, 2)),
     ],
 )
 def test_pooling(small_pieces, rng, window, size, dtype):
