@@ -52,6 +52,28 @@ def test_epilogue_and_prepared_kernel(piece_bytes, rng):
     check_epilogue_and_prepared_kernel(rng, (3, 3, 5, 4))
 
 
+def test_what_earlier_calls_left_in_the_memory(monkeypatch, rng):
+    """Lines have ends of zeros that are written once: no other shape and no NaN spoils them."""
+    monkeypatch.setattr(config, "conv", "winograd4x1")
+    shapes = [
+        ((5, 9, 11, 4), Window(pads="same")),
+        ((5, 9, 11, 4), Window()),
+        ((3, 12, 7, 4), Window(pads=((2, 1), (0, 2)))),
+    ]
+
+    def compute(x, w, window):
+        y = CPU.conv2d(x, w, window)
+        return y, CPU.conv2d_input_grad(y, w, x.shape, window), CPU.conv2d_weight_grad(x, y, w.shape, window)
+
+    cases = [(rng.normal(size=s).astype("float32"), rng.normal(size=(3, 3, 4, 8)).astype("float32"), window)
+             for s, window in shapes]  # fmt: skip
+    first = [compute(*case) for case in cases]
+    for case, expected in [*zip(cases, first, strict=True), *zip(cases, first, strict=True)]:
+        compute(np.full_like(case[0], np.nan), *case[1:])
+        for got, before in zip(compute(*case), expected, strict=True):
+            np.testing.assert_array_equal(got, before)
+
+
 def test_the_error_that_the_docstring_states(monkeypatch, rng):
     x, w = rng.normal(size=(4, 24, 24, 64)), rng.normal(size=(3, 3, 64, 16))
     x, w, window = x.astype("float32"), w.astype("float32"), Window(pads="same")

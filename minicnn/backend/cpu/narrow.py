@@ -2,8 +2,10 @@
 
 Idea: F(4x4) needs t*t products of C channels each, too thin where C is 16. Along the height alone four rows of y come
 from t = 6 products, half of the multiplications; a patch of r + 2 neighbours and its C channels makes them r*F columns
-wide and (r+2)*C deep, and one product of B^T with the patches where they overlap both copies and transforms them.
-Shapes: V (6, P, (r+2)*C)   U (6, (r+2)*C, r*F)   M (6, P, r*F), P tiles of 4 x r cells of y (N, OH, OW, F).
+wide and (r+2)*C deep. Rows of x are transformed as they lie, into lines with zeros at the ends; of the tiles of all
+lines every q-th one shares no pixel with the next, so q matrices hold all patches without a copy of any. A few rows of
+such a matrix lie across the end of a line: what they give is left out.
+Shapes: V (6, lines * pitch * r*C), seen as (6, q, P/q, (r+2)*C)   U (6, (r+2)*C, r*F)   M (6, P, r*F)
 Source: Lavin & Gray 2015, arXiv:1509.09308, section 4.1 (F(m, r) in one dimension), with the points of F(4x4).
 Error in float32, against the largest y, unit-variance data of 64 channels: 1.1e-6; a direct convolution's 2e-7.
 """
@@ -12,69 +14,95 @@ import numpy as np
 
 from minicnn.backend.cpu.choice import neighbours_of_rows
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
+from minicnn.backend.cpu.parallel import even_step, image_spans, lasting, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
-from minicnn.backend.cpu.winograd import place
 from minicnn.backend.cpu.winograd_points import row_points
 
 M, T = 4, 6
-PIECE_BYTES = 1 << 19  # of V in a piece
+PIECE_BYTES = 1 << 20  # of V and M in a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 
 
 class Tiles:
-    """How y is cut: tiles of M rows and `together` columns, pieces of some rows of tiles or of whole images."""
+    """How y is cut: tiles of M rows and r columns, in lines of `pitch` tiles; pieces of some rows of tiles or of whole
+    images. x begins `start` pixels after the beginning of a line; the zeros before it end the line before."""
 
-    def __init__(self, x_shape, w_shape, out):
-        self.n, (self.oh, self.ow), (c, self.f) = x_shape[0], out, w_shape[2:]
-        self.together = neighbours_of_rows(self.f)
-        self.depth, self.columns = (self.together + 2) * c, self.together * self.f
-        self.tall, self.wide = -(-self.oh // M), -(-self.ow // self.together)
-        self.exact = (self.oh, self.ow) == (self.tall * M, self.wide * self.together)
+    def __init__(self, x_shape, w_shape, pads, out, dtype):
+        (self.n, _, width, self.c), self.f, r = x_shape, w_shape[3], neighbours_of_rows(w_shape[3])
+        self.dtype, self.out, (self.top, left) = dtype, out, (pads[0][0], pads[1][0])
+        self.together, self.apart = r, -(-(r + 2) // r)
+        self.tall, wide = -(-out[0] // M), -(-out[1] // r)
+        self.start, self.cut = max(left, 0), max(-left, 0)
+        self.read = min(width - self.cut, wide * r + 2 - self.start)
+        self.pitch = -(-max(self.start + self.read, wide * r + 2 - self.start, wide * r) // r)
 
-    def pieces(self, itemsize: int) -> list[tuple[slice, slice]]:
+    def pieces(self) -> list[tuple[slice, slice]]:
         """Pieces of about PIECE_BYTES, as (images, rows of tiles)."""
-        row = T * self.wide * self.depth * itemsize
-        if PIECE_BYTES >= row * self.tall:
-            return [(images, slice(0, self.tall)) for images in image_spans(self.n, self.tall * row, PIECE_BYTES)]
-        bands = -(-self.tall * row // PIECE_BYTES)
+        line = T * self.pitch * self.together * (self.c + self.f) * self.dtype.itemsize
+        if PIECE_BYTES >= line * self.tall:
+            return [(images, slice(0, self.tall)) for images in image_spans(self.n, self.tall * line, PIECE_BYTES)]
+        bands = -(-self.tall * line // PIECE_BYTES)
         return [(slice(i, i + 1), rows) for i in range(self.n) for rows in spans(self.tall, -(-self.tall // bands))]
 
-    def inputs(self, x, rows, pads, dtype):
-        """V of some rows of tiles: (6, P, depth), in this thread's memory. x: (N', H, W, C), not padded."""
-        n, c, tall = len(x), x.shape[3], rows.stop - rows.start
-        band = scratch("band", (n, tall * M + 2, self.wide * self.together + 2, c), dtype)
-        place(x, band, rows.start * M - pads[0][0], -pads[1][0])
-        image, row, pixel, number = band.strides
-        shape, steps = (n, tall, self.wide, T, self.depth), (image, M * row, self.together * pixel, row, number)
-        patches = np.lib.stride_tricks.as_strided(band, shape, steps, writeable=False)
-        v = scratch("transformed", (T, n, tall, self.wide, self.depth), dtype)
-        np.matmul(row_points().input, patches, out=v.transpose(1, 2, 3, 0, 4))
-        return v.reshape(T, -1, self.depth)
+    def inputs(self, x, pieces):
+        """By their first row of tiles, the strips of x (N, H, W, C) that pieces read."""
+        x, columns = np.ascontiguousarray(x, self.dtype), slice(self.cut * self.c, (self.cut + self.read) * self.c)
+        return {start: strips(x, T, start * M - self.top, tall, columns) for start, tall in heights(pieces)}
 
-    def upstream(self, dy, rows, dtype):
-        """A dy of some rows of tiles: (6, P, columns), in this thread's memory."""
-        n, tall = len(dy), rows.stop - rows.start
-        if self.exact:
-            band = dy[:, rows.start * M : rows.stop * M]
-        else:
-            band = scratch("tiles", (n, tall * M, self.wide * self.together, self.f), dtype)
-            place(dy, band, rows.start * M, 0)
-        found = scratch("upstream", (T, n, tall, self.wide * self.columns), dtype)
-        np.matmul(row_points().upstream, band.reshape(n, tall, M, -1), out=found.transpose(1, 2, 0, 3))
-        return found.reshape(T, -1, self.columns)
+    def outputs(self, y, pieces):
+        """By their first row of tiles, the strips of y or dy (N, OH, OW, F) that pieces write or read."""
+        return {start: strips(y, M, start * M, tall, slice(None)) for start, tall in heights(pieces)}
 
-    def put(self, products, target):
-        """Writes A^T M to (N', rows, OW, F); what sticks out is left away."""
-        n, tall = len(target), -(-target.shape[1] // M)
-        products = products.reshape(T, n, tall, -1).transpose(1, 2, 0, 3)
-        if self.exact:
-            np.matmul(row_points().output, products, out=target.reshape(n, tall, M, -1))
-            return
-        whole = scratch("transformed", (n, tall, M, products.shape[3]), target.dtype)
-        np.matmul(row_points().output, products, out=whole)
-        whole = whole.reshape(n, tall * M, -1, self.f)
-        np.copyto(target, whole[:, : target.shape[1], : target.shape[2]])
+    def of_inputs(self, name, images, rows):
+        """Memory of this thread for V: its lines (N', tall, 6, numbers) to write, its matrices (6, q, P/q, (r+2)*C)."""
+        return self.memory(name, images, rows, self.c, 2, self.start, self.read)
+
+    def of_outputs(self, name, images, rows):
+        """The same for M or A dy, (6, q, P/q, r*F): zero in the rows that are no tile's."""
+        return self.memory(name, images, rows, self.f, 0, 0, self.out[1])
+
+    def memory(self, name, images, rows, channels, more, start, width):
+        """Lines of the pixels from `start` on, and matrices of rows of r + `more` pixels."""
+        n, tall, step = images.stop - images.start, rows.stop - rows.start, self.together * channels
+        count, more = -(-n * tall * self.pitch // self.apart), more * channels
+
+        def make():
+            flat = scratch(name, (T, count * self.apart * step + more), self.dtype)
+            flat[...] = 0
+            lines = flat[:, : n * tall * self.pitch * step].reshape(T, n, tall, -1).transpose(1, 2, 0, 3)
+            strides = (numbers * flat.itemsize for numbers in (flat.shape[1], step, self.apart * step, 1))
+            matrices = np.ndarray((T, self.apart, count, step + more), self.dtype, flat, 0, tuple(strides))
+            return lines[..., start * channels : (start + width) * channels], matrices
+
+        return lasting(name, (self.dtype, n, tall, self.pitch, step, more, start, width), make)
+
+
+def heights(pieces) -> set[tuple[int, int]]:
+    """The first row of tiles of pieces, and how many there are, each once."""
+    return {(rows.start, rows.stop - rows.start) for _, rows in pieces}
+
+
+def strips(x, k: int, top: int, tall: int, columns: slice) -> list[tuple[slice, np.ndarray, slice]]:
+    """The k rows of x from top + 4*i on, for each row i of tiles, as (which of the k, rows of x, rows of tiles): many
+    rows of tiles at once where x has all k.
+
+    x: (N, H, W, C), contiguous; columns: of its numbers -> rows of x: (N, tiles, k', numbers)
+    """
+    x = x.reshape(*x.shape[:2], -1)
+    part, height = x[:, :, columns], x.shape[1]
+    begin = min(max(-(top // M), 0), tall)
+    end = max(min((height - k - top) // M + 1, tall), begin)
+    found = []
+    if end > begin:
+        image, row, number = x.strides
+        shape, strides = (len(x), end - begin, k, part.shape[2]), (image, M * row, row, number)
+        offset = (begin * M + top) * row + (columns.start or 0) * number
+        found = [(slice(0, k), np.ndarray(shape, x.dtype, x, offset, strides), slice(begin, end))]
+    for i in (*range(begin), *range(end, tall)):
+        first = i * M + top
+        start, stop = min(max(first, 0), height), min(max(first + k, 0), height)
+        found.append((slice(start - first, stop - first), part[:, None, start:stop], slice(i, i + 1)))
+    return found
 
 
 def transform_kernel(w):
@@ -95,20 +123,25 @@ def conv2d(x, w, pads, out, finish=None, u=None):
 
     x: (N, H, W, C)   w: (3, 3, C, F)   u: its transform, where it is at hand   -> (N, OH, OW, F)
     """
-    tiles = Tiles(x.shape, w.shape, out)
     u = transform_kernel(w) if u is None else u
-    y = empty((len(x), *out, tiles.f), u.dtype)
+    tiles = Tiles(x.shape, w.shape, pads, out, u.dtype)
+    y, pieces, points = empty((len(x), *out, tiles.f), u.dtype), tiles.pieces(), row_points()
+    inputs, outputs = tiles.inputs(x, pieces), tiles.outputs(y, pieces)
 
     def work(piece):
         images, rows = piece
-        span = slice(rows.start * M, min(rows.stop * M, out[0]))
-        v = tiles.inputs(x[images], rows, pads, u.dtype)
-        products = product(v, u, scratch("tiles", (T, v.shape[1], tiles.columns), u.dtype))
-        tiles.put(products, y[images, span])
+        lines, v = tiles.of_inputs("lines of x", images, rows)
+        for taps, source, part in inputs[rows.start]:
+            np.matmul(points.input[:, taps], source[images], out=lines[:, part])
+        lines, products = tiles.of_outputs("lines of y", images, rows)
+        product(v, u[:, None], products)
+        for taps, target, part in outputs[rows.start]:
+            np.matmul(points.output[taps], lines[:, part], out=target[images])
         if finish is not None:
+            span = slice(rows.start * M, min(rows.stop * M, out[0]))
             finish(y[images, span], images, span)
 
-    run(work, tiles.pieces(u.itemsize))
+    run(work, pieces)
     return y
 
 
@@ -121,19 +154,28 @@ def input_grad(dy, w, pads, size):
 
 def weight_grad(x, dy, pads):
     """dw of `Backend.conv2d_weight_grad`: (3, 3, C, F) = G^T sum over tiles of V^T (A dy), the r copies added up."""
-    c, f = x.shape[3], dy.shape[3]
-    tiles, dtype = Tiles(x.shape, (3, 3, c, f), dy.shape[1:3]), np.result_type(x, dy)
-    pieces = tiles.pieces(dtype.itemsize)
-    groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
-    sums = np.zeros((len(groups), T, tiles.depth, tiles.columns), dtype)
+    c, f, dtype = x.shape[3], dy.shape[3], np.result_type(x, dy)
+    tiles = Tiles(x.shape, (3, 3, c, f), pads, dy.shape[1:3], dtype)
+    pieces, points = tiles.pieces(), row_points()
+    inputs, outputs = tiles.inputs(x, pieces), tiles.outputs(np.ascontiguousarray(dy, dtype), pieces)
+    fewest = max(-(-len(pieces) // GROUPS), 1)
+    groups = [pieces[span] for span in spans(len(pieces), even_step(len(pieces), fewest, 2 * fewest))]
+    r, depth, columns = tiles.together, (tiles.together + 2) * c, tiles.together * f
+    sums = empty((len(groups), T, tiles.apart, depth, columns), dtype)
 
     def work(g):
-        for images, rows in groups[g]:
-            v = tiles.inputs(x[images], rows, pads, dtype)
-            part = scratch("part", sums.shape[1:], dtype)
-            np.add(sums[g], sum_of_products(v, tiles.upstream(dy[images], rows, dtype), part), out=sums[g])
+        for i, (images, rows) in enumerate(groups[g]):
+            lines, v = tiles.of_inputs("lines of x", images, rows)
+            for taps, source, part in inputs[rows.start]:
+                np.matmul(points.input[:, taps], source[images], out=lines[:, part])
+            lines, upstream = tiles.of_outputs("lines of dy", images, rows)
+            for taps, source, part in outputs[rows.start]:
+                np.matmul(points.upstream[:, taps], source[images], out=lines[:, part])
+            found = scratch("part", sums.shape[1:], dtype) if i else sums[g]
+            sum_of_products(v, upstream, found)
+            if i:
+                np.add(sums[g], found, out=sums[g])
 
     run(work, range(len(groups)))
-    r = tiles.together
-    total = np.matmul(row_points().kernel.T, sums.sum(axis=0).reshape(T, -1)).reshape(3, r + 2, c, r, f)
+    total = np.matmul(points.kernel.T, sums.sum(axis=(0, 2)).reshape(T, -1)).reshape(3, r + 2, c, r, f)
     return sum(total[:, j : j + 3, :, j] for j in range(r))

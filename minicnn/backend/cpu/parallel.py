@@ -22,15 +22,20 @@ from minicnn.config import config
 class _Local(threading.local):
     def __init__(self):
         self.buffers: dict[Any, np.ndarray] = {}
+        self.lasting: dict[str, tuple[Any, Any]] = {}
         self.busy = False
 
 
 def image_spans(images: int, each: int, about: int) -> list[slice]:
-    """Whole images in pieces of `about` units, `each` an image; few pieces are even in number, so that two workers have
-    equally much to do."""
-    parts = max(round(images * each / about), 1)
-    parts += parts % 2 if parts < 8 else 0
-    return spans(images, -(-images // parts))
+    """Whole images in pieces of about `about` units, `each` an image, so that two workers have equally much to do."""
+    fit = about / each
+    return spans(images, even_step(images, max(round(0.7 * fit), 1), max(round(1.3 * fit), 1)))
+
+
+def even_step(length: int, least: int, most: int) -> int:
+    """Of the steps from least to most the one by which two workers get the most equal shares of 0 .. length, if they
+    take turns; the smallest of several."""
+    return min(range(least, most + 1), key=lambda step: -(-length // step // 2) * step)
 
 
 class _Blas:
@@ -179,6 +184,15 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if buffer is None or buffer.size < size:
         buffer = _local.buffers[key] = empty((size,), dtype)
     return buffer[:size].reshape(shape)
+
+
+def lasting(name: str, form: Any, make: Callable[[], Any]) -> Any:
+    """What make() gave on this thread, as long as it is asked for in this form: memory with its views, and with what
+    nobody overwrites, if it is scratch memory of a name that nobody else uses."""
+    found = _local.lasting.get(name)
+    if found is None or found[0] != form:
+        found = _local.lasting[name] = form, make()
+    return found[1]
 
 
 def spans(length: int, step: int) -> list[slice]:
