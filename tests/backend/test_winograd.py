@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import choice, winograd
+from minicnn.backend.cpu import choice, products, winograd
 from minicnn.backend.cpu.winograd_points import POINTS, cook_toom, points
 from minicnn.backend.reference import Backend
 from minicnn.config import config
@@ -23,6 +23,8 @@ SHAPES = [  # x, F, window
     ((2, 7, 9, 32), 40, Window(pads="same", groups=8)),  # two blocks of groups
     ((2, 7, 9, 5), 5, Window(pads="same", groups=5)),
     ((2, 7, 9, 34), 6, Window(groups=2)),
+    ((1, 9, 6, 130), 128, Window(pads="same")),  # kernels in two panels of columns
+    ((2, 9, 3, 4), 5, Window(pads=((0, 9), (4, 5)))),  # tiles and rows of tiles beside x
 ]
 TOLERANCE = {2: 2e-6, 4: 4e-6}
 
@@ -62,6 +64,51 @@ def test_epilogue_and_prepared_kernel(block_bytes, monkeypatch, rng, m):
     check_epilogue_and_prepared_kernel(rng, (3, 3, 5, 4))
 
 
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda a: a[::-1, ::2, 1:],
+        lambda a: a[..., 3:8],
+        lambda a: a[..., ::2],
+        lambda a: np.broadcast_to(a[:, :1, :1], a.shape),
+        lambda a: a.transpose(0, 2, 1, 3),
+        lambda a: (9 * a).astype("int8"),
+    ],
+)
+def test_arrays_that_do_not_lie_together(monkeypatch, rng, part, m):
+    """Parts of others, also such as BLAS cannot read, and other types than that of the kernel."""
+    monkeypatch.setattr(config, "conv", f"winograd{m}")
+    x = part(rng.normal(size=(2, 12, 11, 10)).astype("float32"))
+    dy = part(rng.normal(size=(2, 12, 11, 10)).astype("float32"))
+    w, window = rng.normal(size=(3, 3, x.shape[3], x.shape[3])).astype("float32"), Window(pads="same")
+    for kernel, arrays in (("conv2d", (x, w)), ("conv2d_input_grad", (dy, w, x.shape))):
+        expected = getattr(REFERENCE, kernel)(*(a.astype("float64") for a in arrays[:2]), *arrays[2:], window)
+        assert_close(getattr(CPU, kernel)(*arrays, window), expected, TOLERANCE[m])
+    if x.dtype == np.float32:
+        expected = REFERENCE.conv2d_weight_grad(x.astype("float64"), dy.astype("float64"), w.shape, window)
+        assert_close(CPU.conv2d_weight_grad(x, dy, w.shape, window), expected, TOLERANCE[m])
+
+
+@pytest.mark.parametrize(
+    ("rows", "depth", "panels", "columns"), [(61, 5, 2, 32), (98, 64, 1, 64), (131, 256, 3, 64), (40, 1000, 2, 64)]
+)
+def test_products_of_panels(rng, rows, depth, panels, columns):
+    """With and without a rest, and too deep for small products."""
+    a, b = rng.normal(size=(3, 2, rows, depth)), rng.normal(size=(3, 2, panels, depth, columns))
+    out = np.empty((rows, 3, 2, panels * columns)).transpose(1, 2, 0, 3)
+    products.product_of_panels(a, b, out)
+    whole = b.transpose(0, 1, 3, 2, 4).reshape(3, 2, depth, -1)
+    assert_close(out, a @ whole, 1e-13)
+
+
+def test_heights_of_pieces():
+    """Without a rest where that goes, no taller than a product may be, 0 for those that are too short."""
+    assert [products.height(m, 100) for m in (1, 56, 98, 196, 61, 97)] == [1, 56, 49, 49, 31, 49]
+    assert [products.height(m, 30) for m in (98, 128, 7)] == [14, 16, 7]
+    assert [products.height(m, 15) for m in (98, 15)] == [0, 15]
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_few_tiles_and_a_large_kernel(monkeypatch, rng, groups):
     """Workers take whole products of the t*t, and the bits are the same for any number of them."""
@@ -95,9 +142,9 @@ def test_points(rng, m):
     assert_close(a @ ((g @ w) * (b @ x)), np.correlate(x, w), 1e-13)
     p = points(m)
     x, w = rng.normal(size=(m + 2, m + 2)), rng.normal(size=(3, 3))
-    plain = p.output @ ((p.kernel @ w.ravel()) * (p.input @ x.ravel()))
+    plain = p.output @ ((p.kernel @ w.ravel()).reshape(m + 2, m + 2) * (p.input @ x @ p.input.T)) @ p.output.T
     expected = REFERENCE.conv2d(x[None, ..., None], w[..., None, None], Window())
-    assert_close(plain.reshape(m, m), expected[0, ..., 0], 1e-5)
+    assert_close(plain, expected[0, ..., 0], 1e-5)
 
 
 def test_choice(monkeypatch):

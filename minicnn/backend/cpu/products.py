@@ -7,6 +7,8 @@ to pay for a copy: a stack of small products reaches 155 to 170 GFLOP/s on a cor
 64, 142 at 128 x 128 and 138 at 64 x 256 (K x N). Pieces depend on shapes alone. Error: that of a product.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from minicnn.backend.cpu.parallel import scratch
@@ -16,6 +18,8 @@ WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small prod
 FEW = 16  # rows of a product that takes less time than reading its right side
 SHORTEST = 16  # rows, below which a small one is not
 SUMMED = 128, 256  # rows that are summed up in one small product: no fewer, no more
+PANEL = 64  # columns of a right side that is kept in panels: what a small product reads lies together
+TALLEST = 56  # rows of a product with a panel
 
 
 def product(a, b, out):
@@ -38,6 +42,47 @@ def product(a, b, out):
     if whole < m:
         np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
     return out
+
+
+def panel_width(n: int) -> int:
+    """How many of n columns make a panel: all, or their largest divisor up to PANEL, unless that is narrow."""
+    width = next(k for k in range(min(n, PANEL), 0, -1) if n % k == 0)
+    return width if width >= PANEL // 2 else n
+
+
+def product_of_panels(a, panels, out):
+    """a @ b into out, where b is cut into J panels of columns: small products for sides of any size.
+
+    a: (..., M, K)   panels: (..., J, K, N/J)   out: (..., M, N)
+    """
+    (m, k), (j, _, n) = a.shape[-2:], panels.shape[-3:]
+    rows = height(m, SMALL // (k * n))
+    if not rows:
+        for i in range(j):
+            np.matmul(a, panels[..., i, :, :], out=out[..., i * n : (i + 1) * n])
+        return
+    out = np.moveaxis(out.reshape(*out.shape[:-1], j, n), -2, -3)
+    whole = m // rows * rows
+    stack = m // rows, rows
+    np.matmul(
+        a[..., None, :whole, :].reshape(*a.shape[:-2], 1, *stack, k),
+        panels[..., None, :, :],
+        out=out[..., :whole, :].reshape(*out.shape[:-2], *stack, n),
+    )
+    if whole < m:
+        np.matmul(a[..., None, whole:, :], panels, out=out[..., whole:, :])
+
+
+@lru_cache(maxsize=4096)
+def height(m: int, most: int) -> int:
+    """Into pieces of how many rows m rows are cut, for small products of so many at most: as even as it goes, best
+    without a rest, which reads the right side once more. 0 where they would be too short."""
+    if most < min(m, SHORTEST):
+        return 0
+    most = min(most, TALLEST)
+    count = -(-m // most)
+    even = [m // i for i in range(count, 2 * count + 1) if m % i == 0]
+    return even[0] if even else -(-m // count)
 
 
 def few_rows(a, b, out):

@@ -2,56 +2,70 @@
 
 Idea: an m x m tile of y needs t x t = (m+2) x (m+2) cells of x. Read as polynomials, their product is known from its
 values at t points, so that each channel costs t*t multiplications a tile instead of 9*m*m: 2.25 (m = 2) or 4 (m = 4)
-times fewer. Both transforms are matrix products with a Kronecker square, and the middle step is t*t products:
+times fewer. Both transforms are small products along columns, then rows, and the middle step is t*t products:
 
-    V = (B^T (x) B^T) d    M[k] = V[k] @ U[k]    Y = (A^T (x) A^T) M    U = (G (x) G) w
+    V = B^T d B    M[k] = V[k] @ U[k]    Y = A^T M A    U = G w G^T
 
-d: (P, t*t, C) tiles   V: (t*t, P, C)   U: (t*t, C, F)   M: (P, t*t, F)   Y: (P, m*m, F)
+d: (t, t, P, C) tiles   V: (t*t, P, C)   U: (t*t, C, F) in panels   M: (t*t, P, F)   Y: (m, m, P, F)
 Source: Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308, sections 3 and 4. Points: `winograd_points.py`.
 Error in float32, against the largest y, unit-variance data of 64 channels: 3e-7 (m = 2), 1.5e-6 (m = 4); direct 2e-7.
 """
 
 import numpy as np
 
+from minicnn.backend.cpu import conv
 from minicnn.backend.cpu.blocks import Blocks
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
-from minicnn.backend.cpu.products import product, sum_of_products
+from minicnn.backend.cpu.products import panel_width, product_of_panels, sum_of_products
 from minicnn.backend.cpu.winograd_points import points
+from minicnn.backend.cpu.winograd_tiles import Tiles, put
 
-BLOCK_BYTES = 1 << 20  # tiles and their transforms that are worked on at a time
+BLOCK_BYTES = 1 << 22  # tiles and their transforms that are worked on at a time
 FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
 FEW, LARGE = 256, 1 << 22  # tiles at most, and bytes of U at least, for which U is read by one worker alone
-COLUMNS = 2048  # of a kernel that are transformed at a time: a product small enough not to be packed
+COLUMNS, CHUNKS = 2048, 8  # of a kernel in a product small enough not to be packed, and such products at a time
 SUMMED, GROUPS = 1 << 13, 8  # cells of a kernel at most whose sums are kept side by side, and so many of them
 SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
 
 
-def transform_kernel(w, m: int, groups: int = 1):
-    """U of a kernel: (3, 3, C/G, F) -> (t*t, B, C/B, F/B), as products of a few columns at a time.
+def transform_kernel(w, m: int, groups: int = 1, turned: bool = False):
+    """U of a kernel, or of the turned one: (3, 3, C/G, F) -> (t*t, B, J, C/B, F/(B*J)), in J panels of columns.
 
     B blocks of groups are convolutions of their own, each with a kernel that is zero between its groups (`blocks.py`).
     """
+    if turned:
+        w = w[::-1, ::-1].swapaxes(2, 3) if groups == 1 else conv.turned(w, groups)
     blocks = Blocks(w.shape, groups)
-    flat = np.ascontiguousarray(blocks.kernels(w)).reshape(9, -1)
-    g = points(m).kernel
-    u = empty((len(g), flat.shape[1]), w.dtype)
-    run(lambda part: np.matmul(g, flat[:, part], out=u[:, part]), spans(flat.shape[1], COLUMNS))
-    u = u.reshape(len(g), blocks.shape[2], blocks.count, blocks.shape[3]).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(u)
+    (_, _, c, f), g = blocks.shape, points(m).kernel
+    width = panel_width(f)
+    panels = blocks.kernels(w).reshape(9, c, blocks.count * f // width, width)
+    u = empty((len(g), panels.shape[2], c, width), w.dtype)
+    rows = max(COLUMNS // width, 1)
+
+    def work(piece):
+        j, part = piece
+        kernel = scratch("columns", (9, part.stop - part.start, width), w.dtype)
+        np.copyto(kernel, panels[:, part, j])
+        for chunk in spans(len(kernel[0]), rows):
+            np.matmul(g, kernel[:, chunk].reshape(9, -1), out=u[:, j, part][:, chunk].reshape(len(g), -1))
+
+    run(work, [(j, part) for j in range(u.shape[1]) for part in spans(c, CHUNKS * rows)])
+    return u.reshape(len(g), blocks.count, -1, c, width)
 
 
 def conv2d(x, u, pads, out, m: int, finish=None):
     """y of `Backend.conv2d`; finish(tile, images, rows) works on the rows of y that are done, while they are warm.
 
-    x: (N, H, W, C)   u: (t*t, B, C/B, F/B)   pads: ((top, bottom), (left, right))   out: (OH, OW)   -> (N, OH, OW, F)
+    x: (N, H, W, C)   u: of `transform_kernel`   pads: ((top, bottom), (left, right))   out: (OH, OW)
+    -> (N, OH, OW, F)
     """
-    p = points(m)
-    b, c, f = u.shape[1], u.shape[1] * u.shape[2], u.shape[1] * u.shape[3]
-    dtype, tall, wide = u.dtype, -(-out[0] // m), -(-out[1] // m)
-    y = empty((x.shape[0], *out, f), dtype)
+    p, (_, b, panels, k, width) = points(m), u.shape
+    c, f, tall, wide = b * k, b * panels * width, -(-out[0] // m), -(-out[1] // m)
+    y = empty((x.shape[0], *out, f), u.dtype)
+    tiles = Tiles(x, p.input, m, wide, pads, u.dtype)
     if x.shape[0] * tall * wide <= FEW and u.nbytes >= LARGE:
-        by_products(x, u, pads, y, m, finish)
+        by_products(tiles, u, y, p, finish)
         return y
 
     def work(block):
@@ -59,12 +73,11 @@ def conv2d(x, u, pads, out, m: int, finish=None):
         span = slice(rows.start * m, min(rows.stop * m, out[0]))
         target = y[images, span]
         count = len(target) * (rows.stop - rows.start) * wide
-        v = scratch("transformed", (p.t * p.t, count, c), dtype)
-        band = cut_out(x[images], rows, wide, m, 2, (pads[0][0], pads[1][0]), dtype)
-        np.matmul(p.input, tiles(band, m, p.t), out=v.transpose(1, 0, 2))
-        products = scratch("tiles", (count, p.t * p.t, f), dtype)
-        product(by_block(v, b), u, by_block(products.transpose(1, 0, 2), b))
-        put(np.matmul(p.output, products, out=scratch("transformed", (count, m * m, f), dtype)), target, wide, m)
+        v = scratch("transformed", (p.t * p.t, count, c), u.dtype)
+        tiles.transform(images, rows, v)
+        products = scratch("tiles", (p.t * p.t, count, f), u.dtype)
+        product_of_panels(by_block(v, b), u, by_block(products, b))
+        put(products, p.output, target, wide)
         if finish is not None:
             finish(target, images, span)
 
@@ -72,25 +85,23 @@ def conv2d(x, u, pads, out, m: int, finish=None):
     return y
 
 
-def by_products(x, u, pads, y, m: int, finish):
+def by_products(tiles, u, y, p, finish):
     """The same for few tiles and a large U, which is read once: a worker takes whole products of the t*t."""
-    p, (n, *out, f), (b, c) = points(m), y.shape, (u.shape[1], x.shape[3])
-    tall, wide = -(-out[0] // m), -(-out[1] // m)
+    (n, oh, _, f), b, wide = y.shape, u.shape[1], tiles.wide
+    tall, c = -(-oh // p.m), b * u.shape[3]
     v = scratch("inputs", (p.t * p.t, n * tall * wide, c), u.dtype)
-    products = scratch("upstream", (n * tall * wide, p.t * p.t, f), u.dtype)
+    products = scratch("upstream", (p.t * p.t, n * tall * wide, f), u.dtype)
 
     def transform(images):
-        band = cut_out(x[images], slice(0, tall), wide, m, 2, (pads[0][0], pads[1][0]), u.dtype)
-        np.matmul(p.input, tiles(band, m, p.t), out=v[:, place_of(images)].transpose(1, 0, 2))
+        tiles.transform(images, slice(0, tall), v[:, place_of(images)])
 
     def multiply(k):
-        product(by_block(v[k : k + 1], b), u[k : k + 1], by_block(products[:, k : k + 1].transpose(1, 0, 2), b))
+        product_of_panels(by_block(v[k : k + 1], b), u[k : k + 1], by_block(products[k : k + 1], b))
 
     def back(images):
-        found = scratch("transformed", (len(y[images]) * tall * wide, m * m, f), u.dtype)
-        put(np.matmul(p.output, products[place_of(images)], out=found), y[images], wide, m)
+        put(products[:, place_of(images)], p.output, y[images], wide)
         if finish is not None:
-            finish(y[images], images, slice(0, out[0]))
+            finish(y[images], images, slice(0, oh))
 
     def place_of(images):
         return slice(images.start * tall * wide, images.stop * tall * wide)
@@ -112,42 +123,39 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
     x: (N, H, W, C)   dy: (N, OH, OW, F)
     """
     p, blocks = points(m), Blocks((3, 3, x.shape[3] // groups, dy.shape[3]), groups)
+    wide, dtype = -(-dy.shape[2] // m), np.result_type(x, dy)
+    pair = Tiles(x, p.input, m, wide, pads, dtype), Tiles(dy, p.upstream, m, wide, ((0, 0), (0, 0)), dtype)
+    pieces = pieces_of(len(x), dy.shape[1:3], m, max(x.shape[3], dy.shape[3]) * dtype.itemsize)
     add_up = sums_by_blocks if blocks.shape[2] * blocks.shape[3] <= SUMMED else sums_by_products
-    sums = add_up(x, dy, pads, p, blocks)
-    dtype, sums = sums.dtype, sums.reshape(p.t * p.t, -1)
+    sums = add_up(pair, pieces, blocks).reshape(p.t * p.t, -1)
     dw = empty((9, sums.shape[1]), dtype)
     run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(dw.shape[1], COLUMNS))
     dw = dw.reshape(3, 3, blocks.count, *blocks.shape[2:])
     return np.concatenate([blocks.own(dw[:, :, b]) for b in range(blocks.count)], axis=3) if groups > 1 else dw[:, :, 0]
 
 
-def transform_pair(x, dy, rows, pads, p, v, upstream):
-    """V and A dy A^T of some rows of tiles, written to v (t*t, P, C) and upstream (t*t, P, F)."""
-    wide = -(-dy.shape[2] // p.m)
-    band = cut_out(x, rows, wide, p.m, 2, (pads[0][0], pads[1][0]), v.dtype)
-    np.matmul(p.input, tiles(band, p.m, p.t), out=v.transpose(1, 0, 2))
-    band = cut_out(dy, rows, wide, p.m, 0, (0, 0), v.dtype)
-    np.matmul(p.upstream, tiles(band, p.m, p.m), out=upstream.transpose(1, 0, 2))
+def room(pair, count: int):
+    """For V and A dy A^T of so many tiles, (t*t, P, C) and (t*t, P, F), in this thread's memory."""
+    v, upstream = ((len(tiles.matrix) ** 2, count, tiles.c) for tiles in pair)
+    return scratch("inputs", v, pair[0].dtype), scratch("upstream", upstream, pair[0].dtype)
 
 
-def sums_by_blocks(x, dy, pads, p, blocks: Blocks):
+def sums_by_blocks(pair, pieces, blocks: Blocks):
     """The sums over tiles, (t*t, B, C/B, F/B), of small kernels: what is transformed is multiplied while it is warm.
 
     Blocks of tiles are shared out in GROUPS, each with sums of its own, so that their order is always the same.
     """
-    squared, wide, dtype = p.t * p.t, -(-dy.shape[2] // p.m), np.result_type(x, dy)
-    pieces = pieces_of(len(x), dy.shape[1:3], p.m, max(x.shape[3], dy.shape[3]) * dtype.itemsize)
+    squared, dtype = len(pair[0].matrix) ** 2, pair[0].dtype
     groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
     sums = np.zeros((len(groups), squared, blocks.count, *blocks.shape[2:]), dtype)
 
     def work(g):
         part = scratch("part", sums.shape[1:], dtype)
         for images, rows in groups[g]:
-            count = len(x[images]) * (rows.stop - rows.start) * wide
-            v, upstream = (
-                scratch(name, (squared, count, a.shape[3]), dtype) for name, a in (("inputs", x), ("upstream", dy))
-            )
-            transform_pair(x[images], dy[images], rows, pads, p, v, upstream)
+            count = (images.stop - images.start) * (rows.stop - rows.start) * pair[0].wide
+            v, upstream = room(pair, count)
+            pair[0].transform(images, rows, v)
+            pair[1].transform(images, rows, upstream)
             sum_of_products(by_block(v, blocks.count), by_block(upstream, blocks.count), part)
             np.add(sums[g], part, out=sums[g])
 
@@ -155,21 +163,20 @@ def sums_by_blocks(x, dy, pads, p, blocks: Blocks):
     return sums.sum(axis=0)
 
 
-def sums_by_products(x, dy, pads, p, blocks: Blocks):
+def sums_by_products(pair, pieces, blocks: Blocks):
     """The same for large kernels: tiles are transformed some thousands at a time, in blocks; then each worker takes
     whole products of the t*t, so that every sum has one owner and one order."""
-    (n, *out, f), c = dy.shape, x.shape[3]
-    squared, wide, dtype = p.t * p.t, -(-out[1] // p.m), np.result_type(x, dy)
-    pieces = pieces_of(n, out, p.m, max(c, f) * dtype.itemsize)
+    squared, dtype = len(pair[0].matrix) ** 2, pair[0].dtype
     sums = empty((squared, blocks.count, *blocks.shape[2:]), dtype)
-    for group in gathered(pieces, wide, SHARED_BYTES // (squared * (c + f) * dtype.itemsize)):
+    bytes_of_a_tile = squared * (pair[0].c + pair[1].c) * dtype.itemsize
+    for group in gathered(pieces, pair[0].wide, SHARED_BYTES // bytes_of_a_tile):
         count = group[-1][1].stop
-        v = scratch("inputs", (squared, count, c), dtype)
-        upstream = scratch("upstream", (squared, count, f), dtype)
+        v, upstream = room(pair, count)
 
         def transform(piece, v=v, upstream=upstream):
             (images, rows), place = piece
-            transform_pair(x[images], dy[images], rows, pads, p, v[:, place], upstream[:, place])
+            pair[0].transform(images, rows, v[:, place])
+            pair[1].transform(images, rows, upstream[:, place])
 
         def multiply(k, v=v, upstream=upstream, first=group[0][0] == pieces[0]):
             inputs, outputs = by_block(v[k : k + 1], blocks.count)[0], by_block(upstream[k : k + 1], blocks.count)[0]
@@ -190,7 +197,9 @@ def pieces_of(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, sl
     t = m + 2
     count = max(BLOCK_BYTES // (2 * t * t * bytes_of_a_cell), FEWEST)
     if count >= tall * wide:
-        return [(images, slice(0, tall)) for images in image_spans(n, tall * wide, count)]
+        parts = max(round(n * tall * wide / count), 1)
+        parts += parts % 2 if parts < 8 else 0  # two workers have equally much to do
+        return [(images, slice(0, tall)) for images in spans(n, -(-n // parts))]
     bands = -(-tall * wide // count)
     return [(slice(i, i + 1), rows) for i in range(n) for rows in spans(tall, -(-tall // bands))]
 
@@ -209,28 +218,6 @@ def gathered(pieces, wide: int, most: int):
         yield group
 
 
-def cut_out(x, rows, wide: int, m: int, more: int, pads, dtype):
-    """What the rows `rows` of tiles read, with its padding, in this thread's memory: a padded copy that stays warm.
-
-    x: (N', H, W, C)   -> (N', tall*m + more, wide*m + more, C), where `more` is how far tiles overlap
-    """
-    shape = (len(x), (rows.stop - rows.start) * m + more, wide * m + more, x.shape[3])
-    band = scratch("band", shape, dtype)
-    place(x, band, rows.start * m - pads[0], -pads[1])
-    return band
-
-
-def tiles(band, m: int, t: int):
-    """The t x t tiles of a band, one every m cells: (P, t*t, C), in this thread's memory."""
-    n, height, width, c = band.shape
-    a, b, d, e = band.strides
-    shape = (n, (height - t) // m + 1, (width - t) // m + 1, t, t, c)
-    view = np.lib.stride_tricks.as_strided(band, shape, (a, b * m, d * m, b, d, e), writeable=False)
-    copied = scratch("tiles", shape, band.dtype)
-    np.copyto(copied, view)
-    return copied.reshape(-1, t * t, c)
-
-
 def place(x, band, top: int, left: int):
     """band[:, i, j] = x[:, top + i, left + j], zero where x has no such cell."""
     (h, w), (tall, wide) = x.shape[1:3], band.shape[1:3]
@@ -244,16 +231,3 @@ def place(x, band, top: int, left: int):
     band[:, first:last, :start] = 0
     band[:, first:last, stop:] = 0
     band[:, first:last, start:stop] = x[:, top + first : top + last, left + start : left + stop]
-
-
-def put(tiles, target, wide: int, m: int):
-    """Writes tiles (P, m*m, F), `wide` in a row, to (N', rows, OW, F); what sticks out is left away."""
-    n, rows, columns, f = target.shape
-    tiles = tiles.reshape(n, -1, wide, m, m, f).transpose(0, 1, 3, 2, 4, 5)
-    tall = tiles.shape[1]
-    if (rows, columns) == (tall * m, wide * m):
-        np.copyto(target.reshape(n, tall, m, wide, m, f), tiles)
-        return
-    whole = scratch("tiles", tiles.shape, tiles.dtype)
-    np.copyto(whole, tiles)
-    np.copyto(target, whole.reshape(n, tall * m, wide * m, f)[:, :rows, :columns])

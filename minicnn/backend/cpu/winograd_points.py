@@ -26,8 +26,8 @@ ROW_POINTS = {  # of F(4, k) along one axis, the best of some hundred sets for e
 class Points:
     """F(m x m, 3 x 3), t = m + 2: what each transform multiplies by, in float32.
 
-    input: (t*t, t*t)   kernel: (t*t, 9)   output: (m*m, t*t), and for the gradients
-    upstream: (t*t, m*m) of dy   kernel_gradient: (9, t*t) back to dw
+    input: (t, t)   output: (m, t)   upstream: (t, m) of dy, along either axis;
+    kernel: (t*t, 9)   kernel_gradient: (9, t*t) back to dw, along both at once
     """
 
     m: int
@@ -43,8 +43,7 @@ class Points:
 def points(m: int) -> Points:
     """The matrices of F(m x m, 3 x 3), for m = 2 and 4."""
     a, g, b = cook_toom(POINTS[m], m)
-    kron = (_square(matrix) for matrix in (b, g, a, a.T, g.T))
-    return Points(m, m + 2, *kron)
+    return Points(m, m + 2, _single(b), _single(np.kron(g, g)), _single(a), _single(a.T), _single(np.kron(g.T, g.T)))
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class RowPoints:
 @lru_cache
 def row_points(k: int = 3) -> RowPoints:
     """The matrices of F(4, k), for k = 3, 5 and 7, in float32."""
-    a, g, b = (np.ascontiguousarray(matrix.astype(np.float32)) for matrix in cook_toom(ROW_POINTS[k], 4, k))
-    return RowPoints(b, g, a, np.ascontiguousarray(a.T))
+    a, g, b = cook_toom(ROW_POINTS[k], 4, k)
+    return RowPoints(_single(b), _single(g), _single(a), _single(a.T))
 
 
 def cook_toom(finite, m: int, k: int = 3):
@@ -87,5 +86,5 @@ def _product(roots) -> list:
     return coefficients
 
 
-def _square(matrix) -> np.ndarray:
-    return np.ascontiguousarray(np.kron(matrix, matrix).astype(np.float32))
+def _single(matrix) -> np.ndarray:
+    return np.ascontiguousarray(matrix, np.float32)
