@@ -129,6 +129,16 @@ def test_pooling(small_pieces, rng, window, size, dtype):
         assert_close(got, expected, 1e-6 if dtype == "float32" else 1e-14)
 
 
+@pytest.mark.parametrize("window", [Window((2, 2)), Window((2, 3), "same"), Window(pads=((1, 2), (2, 1)))])
+def test_pooling_of_what_is_no_number(small_pieces, rng, window):
+    """A NaN wins no window that it is in, and -inf never loses to the padding."""
+    x = rng.choice([0.0, 1.0, -np.inf, np.nan], p=[0.2, 0.1, 0.6, 0.1], size=(3, 8, 7, 4))
+    for got, expected in zip(
+        CPU.max_pool_winners(x, (3, 3), window), REFERENCE.max_pool_winners(x, (3, 3), window), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_channels(small_pieces, rng, dtype, tolerance, scaled):

@@ -177,26 +177,33 @@ class CpuBackend(Backend):
         dx = self.conv2d_input_grad(cells, kernel, (n, height // 2, width // 2, 4 * c), halved)
         return pixels_of_blocks(dx), dw, db
 
-    # Pooling: images have nothing to do with each other --------------------------------------------------------------
+    # Pooling, without dilation, which no layer asks for --------------------------------------------------------------
 
     def max_pool(self, x, size, window):
-        """As the reference, rows first, then columns."""
-        return pool.max_pool(x, size, window)
+        """As the reference, along one side of the window, then along the other."""
+        kernel = pool.max_pool if window.dilation == (1, 1) else super().max_pool
+        return kernel(x, size, window)
 
     def max_pool_winners(self, x, size, window):
-        """As the reference, band by band."""
-        return pool.max_pool_winners(x, size, window)
+        """As the reference, along one side of the window, then along the other."""
+        kernel = pool.max_pool_winners if window.dilation == (1, 1) else super().max_pool_winners
+        return kernel(x, size, window)
 
     def max_pool_grad(self, dy, winners, x_shape, size, window):
         """As the reference, band by band."""
-        return pool.max_pool_grad(dy, winners, x_shape, size, window)
+        kernel = pool.max_pool_grad if window.dilation == (1, 1) else super().max_pool_grad
+        return kernel(dy, winners, x_shape, size, window)
 
     def avg_pool(self, x, size, window):
-        """As the reference, rows first, then columns."""
+        """As the reference, along one side of the window, then along the other."""
+        if window.dilation != (1, 1):
+            return super().avg_pool(x, size, window)
         return pool.avg_pool(x, size, window, self.real_cells(x.shape, size, window, x.dtype))
 
     def avg_pool_grad(self, dy, x_shape, size, window):
-        """As the reference, columns first, then rows."""
+        """As the reference, band by band."""
+        if window.dilation != (1, 1):
+            return super().avg_pool_grad(dy, x_shape, size, window)
         return pool.avg_pool_grad(dy, x_shape, size, window, self.real_cells(x_shape, size, window, dy.dtype))
 
     def by_images(self, kernel, count, size, arrays, *arguments):

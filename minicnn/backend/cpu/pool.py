@@ -1,74 +1,77 @@
-"""Pooling on bands of rows, cells sorted by their place within the stride, so that a tap runs along whole rows.
+"""Pooling on bands of rows: along one side of the window, then along the other, in few and long steps.
 
-A tap (p, q) of the window reads every sh-th row and every sw-th column. Copied to arrays of their own, one for each
-place within the stride, those cells lie side by side: k*k steps over long rows, whatever the channels. Going back, dy
-goes to the first tap, in row-major order, that held the maximum: its number, a byte, is all that is kept. It is counted
-while the cells are in the cache: one more for each tap as long as no tap was the maximum.
+The columns that a band reads are copied to arrays of their own, one for each place within the stride, where those of a
+tap lie side by side; so kh + kw - 2 steps over long rows fold a window of kh x kw. A winner is found on the same way:
+its column in each row of the window, then its row, a byte each time. Going back, taps with the same shift between the
+cells of x and of y, a stride's worth of them, get their part of dy at once.
 """
 
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import run, scratch, spans
+from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.window import Window
 
-BAND = 1 << 17  # numbers of x in a band
+BAND = 1 << 19  # numbers of x in a band
 
 
 class Walk:
     """A pooling's way over images (N, H, W, C): some images at a time, and bands of rows of y within them."""
 
     def __init__(self, x_shape, size, window: Window):
-        self.shape, self.pads = x_shape, window.explicit_pads(x_shape[1:3], size)
+        self.shape, self.size, self.strides = x_shape, size, window.strides
+        self.pads = window.explicit_pads(x_shape[1:3], size)
+        self.padded = self.pads != ((0, 0), (0, 0))
         self.out = window.output_size(x_shape[1:3], size)
-        (self.sh, self.sw), (dh, dw) = window.strides, window.dilation
-        reach = (size[0] - 1) * dh, (size[1] - 1) * dw
-        self.places = min(self.sh, reach[0] + 1), min(self.sw, reach[1] + 1)
-        self.apart = self.sh > reach[0] and self.sw > reach[1] and dh == dw == 1  # whether each cell has one tap
-        self.more = reach[0] // self.sh, reach[1] // self.sw  # rows and columns of a place beyond those of y
-        ends = ((n + m) * s - p[0] for n, m, s, p in zip(self.out, self.more, window.strides, self.pads, strict=True))
-        far = all(end >= size for end, size in zip(ends, x_shape[1:3], strict=True))
-        self.covers = far and self.places == window.strides  # whether every cell of x is among the sorted ones
-        self.steps = [(p * dh, q * dw) for p in range(size[0]) for q in range(size[1])]
+        (kh, kw), (sh, sw) = size, window.strides
+        self.more = (kh - 1) // sh, (kw - 1) // sw  # rows and columns of a place beyond those of y
         n, h, w, c = x_shape
-        self.images = spans(n, BAND // (h * w * c))
-        self.bands = spans(self.out[0], BAND // (self.sh * w * c) if len(self.images) == n else self.out[0])
+        self.images = image_spans(n, h * w * c, BAND)
+        self.bands = spans(self.out[0], -(-self.out[0] // -(-h * w * c // BAND)))
 
     def pieces(self) -> list[tuple[slice, slice]]:
         """Images and bands of rows of y, where each piece writes y alone."""
         return [(images, band) for images in self.images for band in self.bands]
 
-    def array(self, name: str, count: int, band, dtype):
-        """The sorted cells of a band: (places, N', rows, columns, C), this thread's memory."""
-        size = band.stop - band.start + self.more[0], self.out[1] + self.more[1]
-        return scratch(name, (*self.places, count, *size, self.shape[3]), dtype)
+    def load(self, x, band, padding, divisor=None):
+        """The cells of x that a band reads, columns sorted by their place: (places, N', rows, columns, C)
 
-    def cells(self, cells, band):
-        """For each place: where x's cells lie in the sorted array, and in x; what is left out lies in the padding."""
-        rows, columns = cells.shape[3:5]
-        for a in range(self.places[0]):
-            tall, from_rows = one_in(self.sh, a + band.start * self.sh - self.pads[0][0], rows, self.shape[1])
-            for b in range(self.places[1]):
-                wide, from_columns = one_in(self.sw, b - self.pads[1][0], columns, self.shape[2])
-                yield cells[a, b, :, tall, wide], (slice(None), from_rows, from_columns)
-
-    def load(self, x, band, padding):
-        """The cells of x that a band reads, sorted; pixels are copied whole."""
-        cells = self.array("cells", len(x), band, x.dtype)
-        if self.pads != ((0, 0), (0, 0)):
+        Where all lie as they should they are not copied. divisor: what cells are divided by on the way, (H, W, 1).
+        """
+        (kh, kw), (sh, sw) = self.size, self.strides
+        start, rows = band.start * sh - self.pads[0][0], (band.stop - band.start - 1) * sh + kh
+        if sw == 1 and not self.padded and divisor is None:
+            return x[None, :, start : start + rows]
+        cells = scratch("cells", (min(sw, kw), len(x), rows, self.out[1] + self.more[1], self.shape[3]), x.dtype)
+        if self.padded:
             cells[...] = padding
-        pixel = np.dtype((np.void, x.shape[3] * x.itemsize))
-        x = np.ascontiguousarray(x).view(pixel)
-        for here, there in self.cells(cells.view(pixel), band):
-            np.copyto(here, x[there])
+        tall, from_rows = one_in(1, start, rows, self.shape[1])
+        for place, target in enumerate(cells):
+            wide, from_columns = one_in(sw, place - self.pads[1][0], cells.shape[3], self.shape[2])
+            target, source = target[:, tall, wide], x[:, from_rows, from_columns]
+            if divisor is None:
+                np.copyto(target, source)
+            else:
+                np.divide(source, divisor[from_rows, from_columns], out=target)
         return cells
 
-    def taps(self, cells, band):
-        """What each tap of the window reads: (N', rows, OW, C)"""
-        tall, wide = band.stop - band.start, self.out[1]
-        for p, q in self.steps:
-            (i, a), (j, b) = divmod(p, self.sh), divmod(q, self.sw)
-            yield cells[a, b, :, i : i + tall, j : j + wide]
+    def rows(self, cells, count: int):
+        """What each row of the window reads of them, for so many rows of y."""
+        (kh, _), (sh, _) = self.size, self.strides
+        return [cells[..., p : p + (count - 1) * sh + 1 : sh, :, :] for p in range(kh)]
+
+    def columns(self, cells):
+        """What each column of the window reads of sorted cells."""
+        places = (divmod(q, self.strides[1]) for q in range(self.size[1]))
+        return [cells[place, ..., j : j + self.out[1], :] for j, place in places]
+
+    def groups(self):
+        """Taps by their shift: by how many rows and columns of y, and the taps' numbers, (a, b, 1, 1, 1, 1)."""
+        (kh, kw), (sh, sw) = self.size, self.strides
+        numbers = np.arange(kh * kw, dtype=np.min_scalar_type(kh * kw)).reshape(kh, kw, 1, 1, 1, 1)
+        for i in range(self.more[0] + 1):
+            for j in range(self.more[1] + 1):
+                yield i, j, numbers[i * sh : (i + 1) * sh, j * sw : (j + 1) * sw]
 
 
 def one_in(stride: int, start: int, count: int, size: int) -> tuple[slice, slice]:
@@ -81,15 +84,20 @@ def one_in(stride: int, start: int, count: int, size: int) -> tuple[slice, slice
     )
 
 
-def pool(x, size, window: Window, step, padding, finish=None):
-    """Every window folded with `step`: (N, H, W, C) -> (N, OH, OW, C); finish(y, band) works on what is done."""
+def pool(x, size, window: Window, step, padding, finish=None, divisor=None):
+    """Every window folded with `step`: (N, H, W, C) -> (N, OH, OW, C); finish(y, band) works on what is done.
+
+    divisor: of the cells of x, (H, W, 1).
+    """
     walk = Walk(x.shape, size, window)
     y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
 
     def work(piece):
         images, band = piece
         target = y[images, band]
-        fold(step, walk.taps(walk.load(x[images], band, padding), band), target)
+        rows = walk.rows(walk.load(x[images], band, padding, divisor), target.shape[1])
+        folded = rows[0] if len(rows) == 1 else fold(step, rows, scratch("folded", rows[0].shape, x.dtype))
+        fold(step, walk.columns(folded), target)
         if finish is not None:
             finish(target, band)
 
@@ -98,11 +106,12 @@ def pool(x, size, window: Window, step, padding, finish=None):
 
 
 def fold(step, taps, target):
-    """Folds the taps of a band with `step`, into target."""
+    """The taps folded with `step`, into target."""
     first, *others = taps
     np.copyto(target, first) if not others else step(first, others[0], out=target)
     for tap in others[1:]:
         step(target, tap, out=target)
+    return target
 
 
 def max_pool(x, size, window: Window):
@@ -114,25 +123,64 @@ def max_pool_winners(x, size, window: Window):
     """y and the winners of `Backend.max_pool_winners`: (N, OH, OW, C) both"""
     walk = Walk(x.shape, size, window)
     y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
-    winners = np.empty(y.shape, np.min_scalar_type(len(walk.steps)))
+    taps = size[0] * size[1]
+    winners = empty(y.shape, np.min_scalar_type(taps))
+    real = first_real(walk, winners.dtype) if walk.padded else None
 
     def work(piece):
         images, band = piece
-        target, count = y[images, band], winners[images, band]
-        cells = walk.load(x[images], band, -np.inf)
-        fold(np.maximum, walk.taps(cells, band), target)
-        if walk.pads != ((0, 0), (0, 0)):
-            cells = walk.load(x[images], band, np.nan)  # equal to no maximum, not even to one of -inf
-        free, other = (scratch(name, target.shape, bool) for name in ("free", "hit"))
-        for number, tap in enumerate(walk.taps(cells, band)):
-            if not number:
-                np.copyto(count, np.not_equal(tap, target, out=free))
-                continue
-            np.logical_and(free, np.not_equal(tap, target, out=other), out=free)
-            np.add(count, free.view(np.uint8), out=count)  # a bool would be converted first, in snippets
+        target, code = y[images, band], winners[images, band]
+        columns = walk.columns(walk.load(x[images], band, -np.inf))
+        row = scratch("row", columns[0].shape, x.dtype)
+        column_code = scratch("column code", row.shape, code.dtype)
+        first_maximum(columns, None, 1, row, column_code)
+        rows, codes = (walk.rows(cells, target.shape[1]) for cells in (row, column_code))
+        first_maximum(rows, codes, size[1], target, code)
+        if real is not None:
+            np.maximum(code, real[band], out=code)
+        if np.not_equal(target, target, out=scratch("greater", target.shape, bool)).any():
+            code[np.isnan(target)] = taps  # as no cell is equal to it
 
     run(work, walk.pieces())
     return y, winners
+
+
+def first_maximum(taps, codes, unit: int, best, code):
+    """best: the maximum of the taps; code: that of the first that holds it, + its number times unit.
+
+    Numbers grow, so that the larger of two codes is that of the later tap: nothing has to be chosen.
+    """
+    if len(taps) == 1:
+        np.copyto(best, taps[0])
+        np.copyto(code, 0 if codes is None else codes[0])
+        return
+    greater = scratch("greater", best.shape, bool)
+    number = scratch("number", best.shape, code.dtype)
+    before, code_before = taps[0], None if codes is None else codes[0]
+    for p, tap in enumerate(taps[1:], 1):
+        np.greater(tap, before, out=greater)
+        np.maximum(before, tap, out=best)
+        if codes is None:
+            found = np.multiply(greater.view(np.uint8), p * unit, out=code if code_before is None else number)
+        else:
+            found = np.multiply(np.add(codes[p], p * unit, out=number), greater.view(np.uint8), out=number)
+        if code_before is not None:
+            np.maximum(code_before, found, out=code)
+        before, code_before = best, code
+
+
+def first_real(walk: Walk, dtype):
+    """The number of each window's first tap that is not padding, (OH, OW, 1): where all are -inf it wins."""
+    found, none = [], []
+    for k, stride, (before, _), size, count in zip(
+        walk.size, walk.strides, walk.pads, walk.shape[1:3], walk.out, strict=True
+    ):
+        start = np.arange(count) * stride - before
+        found.append(np.maximum(-start, 0))
+        none.append((start >= size) | (-start >= k))
+    taps = walk.size[0] * walk.size[1]
+    numbers = found[0][:, None] * walk.size[1] + found[1]
+    return np.where(none[0][:, None] | none[1], taps, numbers).astype(dtype)[:, :, None]
 
 
 def avg_pool(x, size, window: Window, cells):
@@ -142,60 +190,85 @@ def avg_pool(x, size, window: Window, cells):
 
 def max_pool_grad(dy, winners, x_shape, size, window: Window):
     """dx of `Backend.max_pool_grad`: (N, H, W, C)"""
-    walk = Walk(x_shape, size, window)
 
-    def spread(images, band, gradients):
+    def spread(images, band, targets):
         upstream, which = dy[images, band], winners[images, band]
-        hit = scratch("hit", upstream.shape, bool)
-        for number, gradient in enumerate(walk.taps(gradients, band)):
-            part = gradient if walk.apart else scratch("part", upstream.shape, dy.dtype)
-            np.multiply(upstream, np.equal(which, number, out=hit), out=part)
-            if not walk.apart:
-                np.add(gradient, part, out=gradient)
+        for number, (target, taps) in enumerate(targets):
+            hit = np.equal(which, taps, out=scratch("hit", target.shape, bool))
+            part = scratch("part", target.shape, dy.dtype) if number else target
+            np.copyto(part, hit)  # not left to the product, which would convert it in snippets
+            np.multiply(part, upstream, out=part)
+            if number:
+                np.add(target, part, out=target)
 
-    return sweep_back(walk, dy.dtype, spread)
+    return sweep_back(Walk(x_shape, size, window), dy.dtype, spread)
 
 
 def avg_pool_grad(dy, x_shape, size, window: Window, cells):
-    """dx of `Backend.avg_pool_grad`: (N, H, W, C)"""
-    walk = Walk(x_shape, size, window)
+    """dx of `Backend.avg_pool_grad`: (N, H, W, C); with stride 1 it is a sum over windows of dy as well."""
+    (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], size)
+    pads = (size[0] - 1 - top, size[0] - 1 - bottom), (size[1] - 1 - left, size[1] - 1 - right)
+    if window.strides == (1, 1) and min(*pads[0], *pads[1]) >= 0:
+        return pool(dy, size, Window(pads=pads), np.add, 0, divisor=cells)
 
-    def spread(images, band, gradients):
+    def spread(images, band, targets):
         part = dy[images, band]
         share = np.divide(part, cells[band], out=scratch("part", part.shape, dy.dtype))
-        for gradient in walk.taps(gradients, band):
-            np.copyto(gradient, share) if walk.apart else np.add(gradient, share, out=gradient)
+        np.copyto(targets[0][0], share)
+        for target, _ in targets[1:]:
+            np.add(target, share, out=target)
 
-    return sweep_back(walk, dy.dtype, spread)
+    return sweep_back(Walk(x_shape, size, window), dy.dtype, spread)
 
 
 def sweep_back(walk: Walk, dtype, spread):
-    """dx of all images: spread(images, band, gradients) adds to the sorted cells what a band of dy gives them.
+    """dx of all images: spread(images, band, targets) hands out what a band of dy gives to the sorted cells of x, to
+    the first of the targets as it is, to the others added.
 
     Bands overlap in x where windows do, so those of an image belong to one worker, and the last rows of one, which are
-    not complete yet, are the first of the next. Windows that are apart write.
+    not complete yet, are added to the first of the next.
     """
     dx = empty(walk.shape, dtype)
-    pixel = np.dtype((np.void, dx.shape[3] * dx.itemsize))
+    (sh, sw), (more, more_columns), wide = walk.strides, walk.more, walk.out[1]
+    gaps = sh > walk.size[0] or sw > walk.size[1]
+    groups = list(walk.groups())
+    end = [(n + m) * s - p[0] for n, m, s, p in zip(walk.out, walk.more, walk.strides, walk.pads, strict=True)]
 
     def work(images):
         part = dx[images]
-        if not walk.covers:
-            part[...] = 0
+        part[:, end[0] :] = part[:, :, end[1] :] = 0
         for band in walk.bands:
-            gradients = walk.array("gradients", len(part), band, dtype)
-            rest = gradients[:, :, :, band.stop - band.start :]
-            done = gradients if band.stop == walk.out[0] else gradients[:, :, :, : band.stop - band.start]
-            if not walk.apart:
-                carried = scratch("carried", rest.shape, dtype)
-                gradients[...] = 0
+            rows = band.stop - band.start
+            cells = scratch("cells", (sw, len(part), rows + more, sh, wide + more_columns, walk.shape[3]), dtype)
+            places = cells.transpose(3, 0, 1, 2, 4, 5)
+            if gaps:
+                cells[...] = 0
+            cells[:, :, rows:] = cells[:, :, :, :, wide:] = 0
+            targets = [(places[: t.shape[0], : t.shape[1], :, i : i + rows, j : j + wide], t) for i, j, t in groups]
+            spread(images, band, targets)
+            if more:
+                carried = scratch("carried", (*cells.shape[:2], more, *cells.shape[3:]), dtype)
                 if band.start:
-                    gradients[:, :, :, : rest.shape[3]] = carried
-            spread(images, band, gradients)
-            if not walk.apart:
-                np.copyto(carried, rest)
-            for here, there in walk.cells(done.view(pixel), band):
-                np.copyto(part.view(pixel)[there], here)
+                    np.add(cells[:, :, :more], carried, out=cells[:, :, :more])
+                np.copyto(carried, cells[:, :, rows:])
+            last = band.stop == walk.out[0]
+            store(walk, part, cells, band.start, rows + more if last else rows)
 
     run(work, walk.images)
     return dx
+
+
+def store(walk: Walk, dx, cells, start: int, count: int):
+    """The first rows of sorted cells where they belong in dx, columns of all places side by side as far as they go."""
+    (sh, sw), (top, left) = walk.strides, (before for before, _ in walk.pads)
+    rows, to_rows = one_in(1, start * sh - top, count * sh, dx.shape[1])
+    cells, dx = cells.reshape(sw, len(dx), -1, *cells.shape[4:])[:, :, rows], dx[:, to_rows]
+    end = min(dx.shape[2], cells.shape[3] * sw - left)
+    begin = min(-left % sw, end)
+    together, first = (end - begin) // sw, (begin + left) // sw
+    stop = begin + together * sw
+    whole = dx[:, :, begin:stop].reshape(*dx.shape[:2], together, sw, -1)
+    np.copyto(whole, cells[:, :, :, first : first + together].transpose(1, 2, 3, 0, 4))
+    for column in (*range(begin), *range(stop, end)):
+        k, place = divmod(column + left, sw)
+        np.copyto(dx[:, :, column], cells[place, :, :, k])
