@@ -5,6 +5,7 @@ Written with `self.xp`, so that it runs on NumPy and on CuPy alike. Layouts: ima
 (KH, KW, C/groups, F). Sums over many rows are taken in float64: in float32 they lose digits beyond about 100,000.
 """
 
+import itertools
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -272,6 +273,18 @@ class Backend:
         c = x.shape[-1]
         padded = self.xp.pad(x, [(0, 0)] * (x.ndim - 1) + [(radius, radius)])
         return sum(padded[..., shift : shift + c] for shift in range(2 * radius + 1))
+
+    # Joining -----------------------------------------------------------------------------------------------------
+
+    def concatenate(self, xs, axis: int):
+        """The arrays one after the other along an axis, from 0 up."""
+        return self.xp.concatenate(xs, axis=axis)
+
+    def split(self, y, sizes, axis: int):
+        """The reverse: parts of these sizes."""
+        ends = list(itertools.accumulate(sizes))
+        around = (slice(None),) * axis
+        return [y[(*around, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)]
 
     # Activations and losses --------------------------------------------------------------------------------------
 

@@ -89,11 +89,9 @@ class Concatenate(Op):
         if len(rests) > 1:
             shapes = ", ".join(str(x.shape) for x in xs)
             raise ValueError(f"concatenate: shapes must agree in every axis but {self.axis}, got {shapes}")
-        self.slices, start = [], 0
-        for x in xs:
-            self.slices.append((slice(None),) * axis + (slice(start, start + x.shape[axis]),))
-            start += x.shape[axis]
-        return self.xp.concatenate(xs, axis=axis)
+        self.sizes, self.along = [x.shape[axis] for x in xs], axis
+        return self.backend.concatenate(xs, axis)
 
     def backward(self, dy):
-        return tuple(dy[cut] if need else None for cut, need in zip(self.slices, self.needs, strict=True))
+        parts = self.backend.split(dy, self.sizes, self.along)
+        return tuple(part if need else None for part, need in zip(parts, self.needs, strict=True))

@@ -186,6 +186,17 @@ def test_elementwise(small_pieces, rng, dtype):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 3])
+def test_joining(small_pieces, rng, axis):
+    sizes = (3, 1, 5)
+    xs = [rng.normal(size=(6, 6, 5, 7)).astype("float32").take(range(size), axis) for size in sizes]
+    y = CPU.concatenate(xs, axis)
+    np.testing.assert_array_equal(y, REFERENCE.concatenate(xs, axis))
+    for part, view, x in zip(CPU.split(y, sizes, axis), REFERENCE.split(y, sizes, axis), xs, strict=True):
+        np.testing.assert_array_equal(part, x)
+        np.testing.assert_array_equal(view, x)
+
+
 @pytest.mark.parametrize(
     ("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64), (8, 700, 1500), (20, 40, 60)]
 )

@@ -219,6 +219,16 @@ class CpuBackend(Backend):
         run(work, range(len(pieces)))
         return np.concatenate(results)
 
+    # Joining ---------------------------------------------------------------------------------------------------------
+
+    def concatenate(self, xs, axis):
+        """As the reference, in pieces."""
+        return pieces.concatenate(xs, axis) if sum(x.size for x in xs) >= SMALL else super().concatenate(xs, axis)
+
+    def split(self, y, sizes, axis):
+        """As the reference, in pieces, each part an array of its own."""
+        return pieces.split(y, sizes, axis) if y.size >= SMALL else super().split(y, sizes, axis)
+
     # Channels ------------------------------------------------------------------------------------------------------
 
     def channel_sum(self, x):

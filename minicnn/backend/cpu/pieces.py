@@ -1,5 +1,7 @@
 """Elementwise kernels on pieces of flat arrays that stay in the cache, all steps of a kernel on one before the next."""
 
+import math
+
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
@@ -61,6 +63,42 @@ def add(a, b, relu=False):
 
     run(work, cut(y.size))
     return y
+
+
+def concatenate(xs, axis):
+    """The arrays one after the other along an axis, some rows of each at a time."""
+    sizes = [x.shape[axis] for x in xs]
+    y = empty((*xs[0].shape[:axis], sum(sizes), *xs[0].shape[axis + 1 :]), np.result_type(*xs))
+    target = as_rows(y, axis)
+    sources = [as_rows(x, axis) for x in xs]
+    run(lambda rows: np.concatenate([x[rows] for x in sources], axis=1, out=target[rows]), some_rows(target))
+    return y
+
+
+def split(y, sizes, axis):
+    """The reverse, each part an array of its own: what works on it next would copy it alone, with one thread."""
+    parts = [empty((*y.shape[:axis], size, *y.shape[axis + 1 :]), y.dtype) for size in sizes]
+    whole, targets, sources, start = as_rows(y, axis), [as_rows(part, axis) for part in parts], [], 0
+    for target in targets:
+        sources.append(whole[:, start : start + target.shape[1]])
+        start += target.shape[1]
+
+    def work(rows):
+        for source, target in zip(sources, targets, strict=True):
+            np.copyto(target[rows], source[rows])
+
+    run(work, some_rows(whole))
+    return parts
+
+
+def as_rows(x, axis):
+    """A matrix whose rows hold the numbers of `axis` and those behind it."""
+    return x.reshape(math.prod(x.shape[:axis]), -1)
+
+
+def some_rows(matrix) -> list[slice]:
+    """Its rows in pieces, larger ones: they are read and written once."""
+    return spans(len(matrix), -(-len(matrix) // number_of_pieces(matrix.size // 2)))
 
 
 def in_pieces(kernel, arrays, *arguments) -> None:
