@@ -119,7 +119,7 @@ class CpuBackend(Backend):
         if kind in TILES:
             (top, bottom), (left, right) = pads
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-            u = winograd.transform_kernel(conv.turned(w, window.groups), TILES[kind], window.groups)
+            u = winograd.transform_kernel(w, TILES[kind], window.groups, turned=True)
             return winograd.conv2d(dy, u, pads, size, TILES[kind])
         if kind == "winograd4x1":
             return narrow.input_grad(dy, w, pads, size)
