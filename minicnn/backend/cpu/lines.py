@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_spans, run, scratch
+from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.winograd_points import ROW_POINTS, row_points
 from minicnn.backend.window import Window
@@ -179,7 +179,7 @@ def weight_grad(x, dy, w_shape, pads):
     each = t * max(part.tiles for part in parts) * across * (c + f) * dtype.itemsize
     sums = np.zeros((t, rows * c, f), dtype)
     dy = np.ascontiguousarray(dy)
-    for images in image_spans(len(x), each, SHARED_BYTES):
+    for images in spans(len(x), SHARED_BYTES // each):
         for part in parts:
             lines, upstream = as_lines(x[images], along), as_lines(dy[images], along)
             _add_up(lines[:, :, part.read], upstream[:, :, part.written], part, stack, c, sums)

@@ -28,7 +28,7 @@ class _Local(threading.local):
 
 def image_spans(images: int, each: int, about: int) -> list[slice]:
     """Whole images in pieces of about `about` units, `each` an image, so that two workers have equally much to do."""
-    fit = about / each
+    fit = min(about / each, images / 2)
     return spans(images, even_step(images, max(round(0.7 * fit), 1), max(round(1.3 * fit), 1)))
 
 
