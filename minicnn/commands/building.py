@@ -90,11 +90,11 @@ def validation_batches(settings: SimpleNamespace, parts: Parts, prepare: Preproc
 
 
 def plain_batches(images: Any, labels: np.ndarray, settings: SimpleNamespace, prepare: Preprocessing, top: float):
-    """Images for evaluation: in their order, not augmented."""
+    """Images for evaluation: in their order, not augmented, and no more than --limit-batches."""
     if not isinstance(images, np.ndarray):
         images = images.sized(prepare.shape[:2], prepare.shape[2])
-    chain = [_Prepared(prepare, top)]
-    return Loader(images, labels, settings.batch_size, chain, shuffle=False, workers=settings.workers)
+    chain, limit = [_Prepared(prepare, top)], settings.limit_batches
+    return Loader(images, labels, settings.batch_size, chain, limit=limit, shuffle=False, workers=settings.workers)
 
 
 def _chosen(dataset: data.Dataset, indices: np.ndarray, prepare: Preprocessing) -> tuple[Any, np.ndarray]:

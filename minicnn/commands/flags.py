@@ -23,7 +23,9 @@ def of_data(group) -> None:
         help=f"one of: {', '.join(MODES)} (default: the recipe's): 0..1; minus mean by deviation of each channel; "
         "minus each pixel's mean; as published weights want it")  # fmt: skip
     add("--augment", metavar="LIST", help="of training images, e.g. crop:4,flip; none; see below")
-    add("--val-split", metavar="X", type=number(0, below=1), help="share of the training part held out (default: 0)")
+    add("--val-split", metavar="X", type=number(0, below=1),
+        help="share of the training part held out (default: 0); without one the best checkpoint and --patience follow "
+        "the training loss")  # fmt: skip
     add("-j", "--workers", metavar="N", type=at_least(0), help="threads that make batches (default: 0, none)")
     add("--skip-broken", action=YES_NO, help="leave out images that cannot be read, and say so")
     add("-c", "--config", metavar="TOML", help="settings from a file; flags override them")
@@ -63,11 +65,13 @@ def of_training(group) -> None:
     add("-b", "--batch-size", metavar="N", type=at_least(1), help="images a step")
     add("--label-smoothing", "--smoothing", metavar="X", type=number(0, below=1), help="share of a label that all get")
     add("--aux-weight", metavar="X", type=number(0), help="train with auxiliary heads, their losses times X")
-    add("--patience", metavar="N", type=at_least(1), help="stop after so many epochs without progress")
+    add("--patience", metavar="N", type=at_least(1),
+        help="stop after so many epochs without a lower validation (or else training) loss")  # fmt: skip
     add("--weights", metavar="FILE", help="weights to begin with")
     add("--recalibrate-bn", action=YES_NO, help="estimate moving statistics anew at the end")
     add("--seed", metavar="N", type=at_least(0), help="of weights, order and augmentation (default: 0)")
-    add("--limit-batches", metavar="N", type=at_least(1), help="steps an epoch, for a quick try")
+    add("--limit-batches", metavar="N", type=at_least(1),
+        help="at most so many of training, of validation and of the test: for a quick try")  # fmt: skip
     add("--debug-nan", action=YES_NO, help="keep the weights before each step, to find the first NaN")
 
 

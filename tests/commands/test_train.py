@@ -40,7 +40,7 @@ def test_a_run_leaves_its_settings_metrics_and_weights(tmp_path, capsys):
     assert err == ""
     assert "Total params: 520,082" in out and "epoch 2/2" in out
     *_, test, last = out.splitlines()
-    assert test.startswith("test accuracy 0.") and "(360 images)" in test
+    assert test.startswith("test accuracy 0.") and "(96 images)" in test  # three batches of these, too
     left = "config.toml, metrics.csv, metrics.jsonl, weights.safetensors, checkpoints/"
     assert last == f"run folder: {os.path.join('runs', 'lenet5')} ({left})"
 
@@ -50,8 +50,8 @@ def test_a_run_leaves_its_settings_metrics_and_weights(tmp_path, capsys):
     digits = data.load("digits")
     model = zoo.build("lenet5")
     model.load_weights(folder / "weights.safetensors")
-    x = prepare(digits.x_test, (32, 32, 1), digits.top)
-    accuracy = np.mean(model.predict(x, verbose=0).argmax(-1) == digits.y_test)
+    x = prepare(digits.x_test[:96], (32, 32, 1), digits.top)
+    accuracy = np.mean(model.predict(x, verbose=0).argmax(-1) == digits.y_test[:96])
     assert f"test accuracy {accuracy:.4f}" in test
 
 
@@ -65,6 +65,27 @@ def test_a_run_folder_is_never_overwritten_and_its_config_repeats_the_run(tmp_pa
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
     assert [row["loss"] for row in rows(first)] == [row["loss"] for row in rows(second)]
+
+
+def test_a_quick_try_is_quick_in_all_its_parts(capsys, monkeypatch):
+    seen = {"train": 0, "test": 0}
+
+    class Counter(Callback):
+        """In the place of the progress: counts the batches."""
+
+        def __init__(self, **_):
+            pass
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen["train"] += 1
+
+        def on_test_batch_end(self, batch, logs=None):
+            seen["test"] += 1
+
+    monkeypatch.setattr("minicnn.commands.train.Progress", Counter)
+    assert main(["lenet5", "--epochs", "1", "--limit-batches", "2", "-b", "10", "--val-split", "0.5"]) == 0
+    assert seen == {"train": 2, "test": 2}
+    assert "(20 images)" in capsys.readouterr().out
 
 
 def test_seeds_differ(tmp_path):

@@ -71,7 +71,7 @@ def test_a_folder_that_is_not_there(capsys):
 @needs_data
 def test_mnist_in_its_border(tmp_path, capsys):
     assert main("lenet5 --dataset mnist --epochs 1 --limit-batches 20 -q".split()) == 0
-    assert "(10000 images)" in capsys.readouterr().out
+    assert "(1280 images)" in capsys.readouterr().out
     from minicnn.commands.loading import open_run
 
     opened = open_run("runs/lenet5")
