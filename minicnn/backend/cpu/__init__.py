@@ -18,7 +18,7 @@ from minicnn.backend.reference import Backend
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
 BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
-COLUMNS, ROWS = 2048, 256  # of a piece at least, where its other side is large
+NARROWEST, COLUMNS, ROWS = 256, 2048, 256  # of a piece: columns at least, and where there are many; rows of a large b
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class CpuBackend(Backend):
             least = 16 if k * n * SHORTEST <= SMALL_PRODUCT else ROWS  # of a b that is packed anew for each piece
             run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, 64 * BLOCK // max(k * n, 1))))
         else:
-            columns = spans(n, max(COLUMNS, 64 * BLOCK // max(k * m, 1)))  # narrow ones would be read in snippets
+            width = COLUMNS if n >= 2 * COLUMNS else max(-(-n // 4), NARROWEST)  # less would be read in snippets
             multiply = few_rows if m <= FEW < k else np.matmul
+            columns = spans(n, max(width, 64 * BLOCK // max(k * m, 1)))
             run(lambda part: multiply(a, b[:, part], y[:, part]), columns)
         return y
 
