@@ -19,7 +19,7 @@ from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.winograd_points import row_points
 
 M, T = 4, 6
-PIECE_BYTES = 1 << 20  # of V and M in a piece
+PIECE_BYTES = 3 << 19  # of V and M in a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 
 
