@@ -20,6 +20,7 @@ from minicnn.backend.cpu.products import SHORTEST, SMALL, product, sum_of_produc
 from minicnn.backend.window import Window
 
 TILE_BYTES = 1 << 20  # the patches of a band
+READ_BYTES = 1 << 21  # of a band of x whose pixels are patches as they lie
 STREAMED = 128  # channels, beyond which small products wait for numbers that are not in the cache yet
 FEWEST = 512  # rows of a product, so that the kernel, repacked for each, is used often enough
 FEW = 16  # channels, up to which the gradient of an input by stride 2 is made of blocks
@@ -135,7 +136,8 @@ class Patches:
     def tiles(self) -> list[tuple[slice, slice]]:
         """Pieces of about TILE_BYTES: some rows of one image, or several small images whole."""
         n, rows, wide = self.count
-        fit = max(TILE_BYTES // max(wide * self.depth * self.dtype.itemsize, 1), -(-FEWEST // wide))
+        about = TILE_BYTES if self.x is None else READ_BYTES
+        fit = max(about // max(wide * self.depth * self.dtype.itemsize, 1), -(-FEWEST // wide))
         if fit >= rows:
             return [(images, slice(0, rows)) for images in image_spans(n, rows, fit)]
         bands = -(-rows // fit)
