@@ -21,7 +21,9 @@ from minicnn.data.views import RandomResizedCrop, ResizeCrop
 from minicnn.model import Model
 from minicnn.names import unknown
 from minicnn.training import optimizers, schedules
+from minicnn.training.compiled import Compiled
 from minicnn.training.losses import SparseCategoricalCrossentropy
+from minicnn.zoo.heads import head_names
 from minicnn.zoo.heads import without_heads as without_heads
 
 # The data ------------------------------------------------------------------------------------------------------------
@@ -214,14 +216,17 @@ class Feed:
 
 
 def compile_model(model: Model, settings: SimpleNamespace, steps: int) -> None:
-    """Gives the model its optimizer, scheduled over epochs of `steps`, its loss and its metrics."""
-    heads = len(model.outputs) - 1
-    names = model.output_names
-    model.compile(
+    """Gives the model its optimizer, scheduled over epochs of `steps`, its loss and its metrics.
+
+    The numbers of several outputs are called main_loss, aux1_loss and so on, whatever their layers are called.
+    """
+    first, *heads = names = head_names(model)
+    model.compiled = Compiled(
         optimizer(settings, steps),
         loss=loss(settings),
-        metrics={names[0]: ["accuracy"]} if heads else ["accuracy"],
-        loss_weights=[1.0] + [settings.aux_weight] * heads if heads else None,
+        metrics={first: ["accuracy"]},
+        loss_weights=[1.0] + [settings.aux_weight] * len(heads) if heads else None,
+        output_names=names,
     )
     if not settings.decay_bias_bn:
         model.optimizer.exclude_from_weight_decay(var_list=[w for w in model.trainable_weights if len(w.shape) < 2])

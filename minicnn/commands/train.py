@@ -28,6 +28,7 @@ from minicnn.training.callbacks import EarlyStopping, LambdaCallback, ReduceLROn
 from minicnn.training.progress import Progress
 from minicnn.training.recalibration import recalibrate
 from minicnn.training.store import Store
+from minicnn.zoo.heads import head_names
 
 Say = Callable[..., None]
 
@@ -203,7 +204,7 @@ class Run:
 
     def _callbacks(self, received: list, start: Any) -> list[Callback]:
         settings = self.settings
-        main = self.model.output_names[0] if len(self.model.outputs) > 1 else None
+        main = head_names(self.model)[0] if len(self.model.outputs) > 1 else None
         rows = Rows(self.folder, self.feed.samples, main, self._blame, bool(settings.debug_nan))
         shown: list[Callback] = [] if settings.quiet else [Progress(log_interval=settings.log_interval)]
         watching: list[Callback] = [rows, *self._scheduling(main), *shown]

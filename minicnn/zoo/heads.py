@@ -17,6 +17,15 @@ def loss_weights(model: Model, weight: float = 0.3) -> dict[str, float]:
     return {first: 1.0, **dict.fromkeys(heads, weight)}
 
 
+def head_names(model: Model) -> list[str]:
+    """What to call the outputs: "main" and, in their order from the image on, "aux1" and so on; "aux" where it is one.
+
+    Their layers often have automatic names.
+    """
+    heads = len(model.outputs) - 1
+    return ["main", *(["aux"] if heads == 1 else [f"aux{i + 1}" for i in range(heads)])]
+
+
 def without_heads(model: Model) -> Model:
     """The network as it is used, from its inputs to its first output: the same layers and weights."""
     if len(model.outputs) == 1:

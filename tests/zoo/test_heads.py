@@ -5,7 +5,7 @@ import pytest
 
 from minicnn import zoo
 from minicnn.training import SGD
-from minicnn.zoo.heads import loss_weights, without_heads
+from minicnn.zoo.heads import head_names, loss_weights, without_heads
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +43,10 @@ def test_without_heads(trained):
     assert plain.count_params() < model.count_params()
     np.testing.assert_allclose(plain.predict(x, verbose=0), model.predict(x, verbose=0)[0], rtol=1e-5)
     assert without_heads(plain) is plain
+
+
+def test_names(trained):
+    model, *_ = trained
+    assert head_names(model) == ["main", "aux1", "aux2"]
+    assert head_names(without_heads(model)) == ["main"]
+    assert head_names(zoo.build("inception_v3", input_shape=(107, 107, 3), aux=True)) == ["main", "aux"]
