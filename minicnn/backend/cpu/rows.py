@@ -18,7 +18,7 @@ from minicnn.backend.cpu.parallel import spans
 
 WIDE = 1 << 13  # numbers of a joined row
 SUMMED = 1 << 10  # and of one that is summed up
-PIECE = 1 << 17  # numbers of a piece, about
+PIECE = 3 << 16  # numbers of a piece, about
 
 
 class Rows:
