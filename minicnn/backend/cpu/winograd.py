@@ -127,9 +127,14 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
     pair = Tiles(x, p.input, m, wide, pads, dtype), Tiles(dy, p.upstream, m, wide, ((0, 0), (0, 0)), dtype)
     pieces = pieces_of(len(x), dy.shape[1:3], m, max(x.shape[3], dy.shape[3]) * dtype.itemsize)
     add_up = sums_by_blocks if blocks.shape[2] * blocks.shape[3] <= SUMMED else sums_by_products
-    sums = add_up(pair, pieces, blocks).reshape(p.t * p.t, -1)
-    dw = empty((9, sums.shape[1]), dtype)
-    run(lambda part: np.matmul(p.kernel_gradient, sums[:, part], out=dw[:, part]), spans(dw.shape[1], COLUMNS))
+    sums = add_up(pair, pieces, blocks).reshape(-1, p.t * p.t, blocks.count * blocks.shape[2] * blocks.shape[3])
+    dw = empty((9, sums.shape[2]), dtype)
+
+    def back(part):
+        total = np.add.reduce(sums[:, :, part]) if len(sums) > 1 else sums[0][:, part]
+        np.matmul(p.kernel_gradient, total, out=dw[:, part])
+
+    run(back, spans(dw.shape[1], COLUMNS))
     dw = dw.reshape(3, 3, blocks.count, *blocks.shape[2:])
     return np.concatenate([blocks.own(dw[:, :, b]) for b in range(blocks.count)], axis=3) if groups > 1 else dw[:, :, 0]
 
@@ -141,31 +146,31 @@ def room(pair, count: int):
 
 
 def sums_by_blocks(pair, pieces, blocks: Blocks):
-    """The sums over tiles, (t*t, B, C/B, F/B), of small kernels: what is transformed is multiplied while it is warm.
+    """Sums over tiles, (groups, t*t, B, C/B, F/B), of small kernels: what is transformed is multiplied while warm.
 
     Blocks of tiles are shared out in GROUPS, each with sums of its own, so that their order is always the same.
     """
     squared, dtype = len(pair[0].matrix) ** 2, pair[0].dtype
     groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
-    sums = np.zeros((len(groups), squared, blocks.count, *blocks.shape[2:]), dtype)
+    sums = empty((len(groups), squared, blocks.count, *blocks.shape[2:]), dtype)
 
     def work(g):
-        part = scratch("part", sums.shape[1:], dtype)
-        for images, rows in groups[g]:
-            count = (images.stop - images.start) * (rows.stop - rows.start) * pair[0].wide
-            v, upstream = room(pair, count)
+        for i, (images, rows) in enumerate(groups[g]):
+            v, upstream = room(pair, (images.stop - images.start) * (rows.stop - rows.start) * pair[0].wide)
             pair[0].transform(images, rows, v)
             pair[1].transform(images, rows, upstream)
+            part = scratch("part", sums.shape[1:], dtype) if i else sums[g]
             sum_of_products(by_block(v, blocks.count), by_block(upstream, blocks.count), part)
-            np.add(sums[g], part, out=sums[g])
+            if i:
+                np.add(sums[g], part, out=sums[g])
 
     run(work, range(len(groups)))
-    return sums.sum(axis=0)
+    return sums
 
 
 def sums_by_products(pair, pieces, blocks: Blocks):
-    """The same for large kernels: tiles are transformed some thousands at a time, in blocks; then each worker takes
-    whole products of the t*t, so that every sum has one owner and one order."""
+    """The same for large kernels, as one group: tiles are transformed some thousands at a time, in blocks; then each
+    worker takes whole products of the t*t, so that every sum has one owner and one order."""
     squared, dtype = len(pair[0].matrix) ** 2, pair[0].dtype
     sums = empty((squared, blocks.count, *blocks.shape[2:]), dtype)
     bytes_of_a_tile = squared * (pair[0].c + pair[1].c) * dtype.itemsize
