@@ -58,6 +58,8 @@ def plot(settings: argparse.Namespace) -> None:
     pictures.needed()
     folder = Path(settings.output or settings.run)
     subject = Subject(settings)
+    if "activations" in wanted:
+        subject.check_image()
     folder.mkdir(parents=True, exist_ok=True)
     for name in wanted:
         path = PICTURES[name](subject, folder / f"{name}.png")
@@ -96,6 +98,12 @@ class Subject:
         if self._scores is None:
             self._scores = scores(self.opened, data_dir=self.asked.data_dir)
         return self._scores
+
+    def check_image(self) -> None:
+        """Raises UsageError where there is no test image of this number."""
+        count = len(loading.test_part(self.opened, self.asked.data_dir)[1])
+        if not 0 <= self.asked.image < count:
+            raise UsageError(f"--image must be from 0 to {count - 1}, got {self.asked.image}")
 
     def images(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Test images as they are, 0..1, and as the network gets them."""
@@ -147,9 +155,6 @@ def _filters(subject: Subject, path: Path) -> Path | None:
 
 
 def _activations(subject: Subject, path: Path) -> Path:
-    count = len(loading.test_part(subject.opened, subject.asked.data_dir)[1])
-    if not 0 <= subject.asked.image < count:
-        raise UsageError(f"--image must be from 0 to {count - 1}, got {subject.asked.image}")
     image, x = subject.images(np.array([subject.asked.image]))
     maps = _chosen(_maps(subject.opened.model, x))
     title = f"{subject.title}: test image {subject.asked.image}, channels of some layers (black: most)"

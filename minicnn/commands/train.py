@@ -166,7 +166,7 @@ class Run:
             runs.cut_back(found.origin, folder, epoch, step)
         write_text(folder / runs.CONFIG, toml.dumps(to_table(settings)))
         for text in found.refused:
-            self.say(f"passed over: {text}")
+            print(f"minicnn train: passed over: {' '.join(text.split())}", file=sys.stderr)
         then, now = facts.get("versions", {}), checkpoints.versions()
         other = [f"{name} {then[name]} then, {now[name]} now" for name in now if then.get(name, now[name]) != now[name]]
         if other:

@@ -46,8 +46,8 @@ class Arrays:
     x: an array (N, ...), or a list or dict of arrays for several inputs; y and sample_weight likewise, or None. Numbers
     keep their type: images of uint8 stay small until a batch is made of them. shuffle: each epoch has an order of its
     own, which depends on the seed and its number alone. steps: the batches of an epoch; epochs then go on where the one
-    before ended, and after the last batch the next pass over the samples begins. None: a pass is an epoch.
-    Raises ValueError where lengths differ or are 0.
+    before ended, and after the last batch the next pass over the samples begins. None: a pass is an epoch. asked: the
+    argument that says so, for messages. Raises ValueError where lengths differ or are 0.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Arrays:
         sample_weight: Structure = None,
         steps: int | None = None,
         shuffle: bool = False,
+        asked: str = "steps",
     ):
         self.batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
         self.x, self.y, self.sample_weight = each(_checked, x), each(_checked, y), each(_checked, sample_weight)
@@ -71,7 +72,7 @@ class Arrays:
             raise ValueError(f"there is no sample: got x of shape {', '.join(str(a.shape) for a in leaves(self.x))}")
         self.length, self.shuffle = lengths[0], shuffle
         self.passes = -(-self.length // self.batch_size)  # the batches of a pass
-        self.steps = self.passes if steps is None else _whole("steps", steps)
+        self.steps = self.passes if steps is None else _whole(asked, steps)
         self.samples = min(self.length, self.steps * self.batch_size)  # an epoch, or a little more of several passes
 
     def begin(self) -> None:
@@ -99,16 +100,21 @@ class Arrays:
             yield each(take, self.x), each(take, self.y), each(take, self.sample_weight)
 
 
+TIMES = {"steps_per_epoch": " * epochs", "validation_steps": " * validations"}  # the batches of a whole training
+
+
 class Stream:
     """An iterable of batches x, (x,), (x, y) or (x, y, sample_weight), begun anew each epoch, such as a loader.
 
     Its order is its own affair. It may know its `batch_size`, its `samples` and its number of batches (`len`). steps:
     the batches of an epoch; it is then begun anew only where it ends. Where it has resume(epoch, step), a run that goes
-    on tells it where (`minicnn.data.loader.Loader`); others make the batches that are then left out.
+    on tells it where (`minicnn.data.loader.Loader`); others make the batches that are then left out. asked: the
+    argument that gives the steps, for messages.
     """
 
-    def __init__(self, batches: Any, steps: int | None = None):
-        self.batches, self.limit = batches, None if steps is None else _whole("steps", steps)
+    def __init__(self, batches: Any, steps: int | None = None, asked: str = "steps"):
+        self.batches, self.limit = batches, None if steps is None else _whole(asked, steps)
+        self.asked = asked
         self.length: int | None = len(batches) if hasattr(batches, "__len__") else None
         self.steps = self.length if self.limit is None else self.limit
         self.batch_size: int | None = getattr(batches, "batch_size", None)
@@ -146,7 +152,8 @@ class Stream:
             given = True
             yield _unpacked(batch)
         if not given:
-            raise ValueError(f"{type(self.batches).__name__} gave no batch; a generator lasts for one epoch only")
+            kind, unless = type(self.batches).__name__, f", unless {self.asked} is given" if self.asked in TIMES else ""
+            raise ValueError(f"{kind} gave no batch; a generator lasts for one epoch only{unless}")
 
     def _next(self) -> Batch:
         for _ in range(2):
@@ -155,8 +162,8 @@ class Stream:
             for batch in self._running:
                 return _unpacked(batch)
             self._running = None
-        kind = type(self.batches).__name__
-        raise ValueError(f"{kind} has no more batches; a generator must give steps_per_epoch * epochs of them")
+        kind, times = type(self.batches).__name__, TIMES.get(self.asked, "")
+        raise ValueError(f"{kind} has no more batches; a generator must give {self.asked}{times} of them")
 
 
 def batches(
@@ -166,15 +173,16 @@ def batches(
     sample_weight: Structure = None,
     steps: int | None = None,
     shuffle: bool = False,
+    asked: str = "steps",
 ) -> Arrays | Stream:
     """Batches of arrays x, y; or, without y, those of an iterable x. Raises ValueError where they do not fit."""
     is_data = isinstance(x, list | tuple | dict) or hasattr(x, "shape")
     if is_data or not hasattr(x, "__iter__"):
-        return Arrays(x, y, batch_size, sample_weight, steps, shuffle)
+        return Arrays(x, y, batch_size, sample_weight, steps, shuffle, asked)
     if y is not None or sample_weight is not None:
         kind = type(x).__name__
         raise ValueError(f"x is an iterable ({kind}), whose batches (x, y, sample_weight) bring labels and weights")
-    return Stream(x, steps)
+    return Stream(x, steps, asked)
 
 
 def split(x: Structure, y: Structure, sample_weight: Structure, share: float) -> tuple[Batch, Batch]:

@@ -57,7 +57,7 @@ def fit(
     check_class_weight(class_weight, y, sample_weight)
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
-    data = batches(x, y, batch_size, sample_weight, steps_per_epoch, shuffle)
+    data = batches(x, y, batch_size, sample_weight, steps_per_epoch, shuffle, "steps_per_epoch")
     _resume(data, initial_epoch, initial_step)
     validation = _validation(validation_data, validation_batch_size or batch_size, validation_steps)
     due = _due(validation_freq)
@@ -189,8 +189,8 @@ def _validation(given: Any, batch_size: int | None, steps: int | None) -> Data |
         if len(given) not in (2, 3):
             raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {len(given)} entries")
         x, y, sample_weight = (*given, None)[:3]
-        return batches(x, y, batch_size, sample_weight, steps)
-    return batches(given, steps=steps)
+        return batches(x, y, batch_size, sample_weight, steps, asked="validation_steps")
+    return batches(given, steps=steps, asked="validation_steps")
 
 
 def _due(freq: Any) -> Any:

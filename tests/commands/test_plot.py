@@ -38,14 +38,16 @@ def test_all_pictures_of_a_run(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("argv, message", [
     (["none"], "none: no such run folder"),
     (["runs/lenet5", "--only", "curve"], "--only curve: unknown picture 'curve': did you mean 'curves'"),
-    (["runs/lenet5", "--only", "activations", "--image", "360"], "--image must be from 0 to 359, got 360"),
+    (["runs/lenet5", "--image", "360"], "--image must be from 0 to 359, got 360"),
+    (["runs/lenet5", "--only", "activations", "--image", "-1"], "--image must be from 0 to 359, got -1"),
 ])  # fmt: skip
-def test_mistakes(argv, message, capsys):
+def test_mistakes(argv, message, tmp_path, capsys):
     assert train.main(QUICK) == 0
     capsys.readouterr()
     assert main(argv) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
+    assert not list(tmp_path.rglob("*.png"))  # said before anything is drawn
 
 
 def test_without_matplotlib(capsys, monkeypatch):

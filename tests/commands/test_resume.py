@@ -223,7 +223,8 @@ def test_an_older_checkpoint_begins_a_new_run(tmp_path, monkeypatch, stop, capsy
         assert message in capsys.readouterr().err
 
 
-def test_a_damaged_last_checkpoint_is_passed_over_aloud(tmp_path, monkeypatch, stop, capsys):
+@pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
+def test_a_damaged_last_checkpoint_is_passed_over_aloud(quiet, tmp_path, monkeypatch, stop, capsys):
     monkeypatch.setattr(building, "build", tiny)
     assert stop(0, [*TINY, "--name", "whole"]) == 0
     assert stop(12, [*TINY, "--name", "hurt"]) == 143
@@ -233,9 +234,10 @@ def test_a_damaged_last_checkpoint_is_passed_over_aloud(tmp_path, monkeypatch, s
     last.write_bytes(changed)
     (last.parent / ".last.safetensors.tmp-1").write_text("half a file")
     capsys.readouterr()
-    assert stop(0, ["--resume", "runs/hurt"]) == 0
-    out = capsys.readouterr().out
-    assert "passed over" in out and "SHA-256" in out and "going on after epoch 2 (step 10)" in out
+    assert stop(0, ["--resume", "runs/hurt", *quiet]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("minicnn train: passed over: ") and "SHA-256" in err and err.count("\n") == 1
+    assert ("going on after epoch 2 (step 10)" in out) is not bool(quiet)
     assert not list(last.parent.glob(".*"))
     assert_same_run(tmp_path / "runs" / "hurt", tmp_path / "runs" / "whole")
 

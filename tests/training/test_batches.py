@@ -49,7 +49,7 @@ def test_epochs_of_so_many_steps_go_on_where_the_last_one_ended(make):
 def test_a_generator_that_ends_too_soon():
     data = Stream(iter([np.zeros(1)] * 3), steps=2)
     assert len(list(data.epoch())) == 2
-    with pytest.raises(ValueError, match=r"list_iterator has no more batches; .* steps_per_epoch \* epochs of them"):
+    with pytest.raises(ValueError, match="list_iterator has no more batches; a generator must give steps of them"):
         list(data.epoch(1))
 
 

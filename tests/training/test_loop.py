@@ -234,6 +234,19 @@ def test_a_loss_that_is_not_finite():
         (lambda m, x, y: fit(m, x, y + 1, verbose=0), "of output 'output', in this batch: labels must lie in 0"),
         (lambda m, x, y: fit(m, x, y * np.nan, verbose=0), "labels must not be NaN"),
         (lambda m, x, y: fit(m, x, y, validation_data=(x,)), r"validation_data must be \(x, y\) or .*, got 1 entries"),
+        (
+            lambda m, x, y: fit(m, iter([(x, y)]), epochs=2, steps_per_epoch=1),
+            r"give steps_per_epoch \* epochs of them",
+        ),
+        (
+            lambda m, x, y: fit(m, x, y, epochs=2, validation_data=iter([(x, y)]), validation_steps=1),
+            r"list_iterator has no more batches; a generator must give validation_steps \* validations of them",
+        ),
+        (lambda m, x, y: fit(m, x, y, epochs=2, validation_data=iter([(x, y)])), "unless validation_steps is given"),
+        (
+            lambda m, x, y: fit(m, x, y, validation_data=iter([(x, y)]), validation_steps=0),
+            "validation_steps must be a",
+        ),
         (lambda m, x, y: fit(m, x, y, validation_freq=0), "validation_freq must be a whole number from 1 up.*got 0"),
         (lambda m, x, y: fit(m, x, y, class_weight=[1, 2]), r"class_weight must be a dict .*, got \[1, 2\]"),
         (lambda m, x, y: fit(m, x, y, class_weight={0: 2}, sample_weight=y), "cannot both be given"),

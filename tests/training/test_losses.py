@@ -21,6 +21,12 @@ def test_figures_for_probabilities(xp, p, label, expected):
     assert ONE_HOT(np.eye(p.shape[1])[[label]], p).item() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("made, kind", [(lambda y, p: 0.5, "float"), (lambda y, p: p.numpy().mean(), "float32")])
+def test_a_function_that_gives_no_tensor(made, kind):
+    with pytest.raises(TypeError, match=f"loss '<lambda>' must give a Tensor, made from y_pred by .*; got {kind}"):
+        losses.get(made)(np.zeros((2, 3)), np.zeros((2, 3), np.float32))
+
+
 @pytest.mark.parametrize("y", [np.array([1]), np.array([[0.0, 1.0]])])
 def test_a_softmax_is_never_clipped(xp, y):
     z = Tensor(xp.asarray([[100.0, 0.0]]), requires_grad=True)

@@ -39,7 +39,13 @@ class Loss:
     def per_sample(self, y_true: Any, y_pred: Any) -> Tensor:
         """The losses of the samples, (N,), or (N, ...) where predictions have more axes than (N, C)."""
         y_pred = y_pred if isinstance(y_pred, Tensor) else Tensor(_floating(as_array(y_pred)))
-        return self.call(self.labels(y_true, y_pred.data), y_pred)
+        losses = self.call(self.labels(y_true, y_pred.data), y_pred)
+        if not isinstance(losses, Tensor):
+            raise TypeError(
+                f"loss {self.name!r} must give a Tensor, made from y_pred by operators and minicnn.functions, so that "
+                f"it has a gradient; got {type(losses).__name__}"
+            )
+        return losses
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         losses = self.per_sample(y_true, y_pred)
