@@ -73,3 +73,17 @@ def test_nan_stays(rng):
     y = CPU.conv2d_pool(x, w, Window(pads="same"))[0]
     assert np.isnan(y[1, 2, 2]).all()
     assert np.isfinite(y[0]).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_cells_that_come_row_by_row(rng, rows):
+    """From a convolution of blocks, some rows of several images at a time."""
+    cells, bias = rng.normal(size=(3, 4, 2, 4 * 5)), rng.normal(size=5)
+    y, bits, finish = pooled.pooled_blocks(cells.shape[:3], 5, cells.dtype, bias, True, True)
+    for start in range(0, 4, rows):
+        part = slice(start, start + rows)
+        finish(cells[1:, part], slice(1, 3), part)
+    by_cell = cells.reshape(3, 4, 2, 4, 5)
+    assert_close(y[1:], np.maximum(by_cell.max(axis=3) + bias, 0)[1:], 1e-14)
+    winners = bits[2] * 2 + np.where(bits[2], bits[1], bits[0])
+    np.testing.assert_array_equal(winners[1:], by_cell.argmax(axis=3)[1:])

@@ -96,7 +96,10 @@ class CpuBackend(Backend):
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
-        finish = epilogue_on_tiles(bias, scale, shift, residual, relu)
+        return self.convolve(x, w, window, epilogue_on_tiles(bias, scale, shift, residual, relu), prepared)
+
+    def convolve(self, x, w, window, finish=None, prepared=None):
+        """y of `conv2d`; finish(tile, images, rows) works on each tile, y[images, rows], while it is in the cache."""
         out = window.output_size(x.shape[1:3], w.shape[:2])
         kind, pads = algorithm(x.shape, w.shape, window, out, np.result_type(x, w)), None
         if kind != "direct":
@@ -155,17 +158,19 @@ class CpuBackend(Backend):
         """As the reference, at once where channels are few; then what is kept are the bits of `pooled.py`."""
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool(x, w, window, bias, relu, keep, prepared)
-        if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
+        dtype = np.result_type(x, w)
+        if not pooled.in_blocks(x.shape, w.shape, window, dtype):
             return pooled.conv2d(x, w, window, bias, relu, keep)
-        halved = pooled.halved_pads(window, x.shape, w.shape)
-        cells = self.conv2d(blocks_of_pixels(x), pooled.block_kernel(w), halved)
-        return pooled.pool_cells(cells, bias, relu, keep)
+        halved, out = pooled.between_blocks(x.shape, w.shape, window)[2:]
+        y, bits, finish = pooled.pooled_blocks((len(x), *out), w.shape[3], dtype, bias, relu, keep)
+        self.convolve(blocks_of_pixels(x), pooled.block_kernel(w), halved, finish)
+        return y, bits
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
         """As the reference; dx as a convolution of blocks of 2x2 pixels, and dw, where that may be Winograd's."""
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs)
-        kernel, halved = pooled.block_kernel(w), pooled.halved_pads(window, x.shape, w.shape)
+        kernel, halved = pooled.block_kernel(w), pooled.between_blocks(x.shape, w.shape, window)[2]
         if pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
             cells, db = pooled.gradient_of_cells(dy, y, kept, relu)
             dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel.shape, halved)

@@ -7,22 +7,25 @@ Shapes: patches (P, (KH+1)*(KW-1+2q)*C)   kernel (that, 2*2*q*F), columns by cel
 Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for ReLU. Error in float32: rounding, 2e-7.
 """
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from minicnn.backend.cpu.choice import algorithm, pooled_neighbours
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
+from minicnn.backend.cpu.parallel import image_spans, lasting, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.rows import constants, tiled
-from minicnn.backend.cpu.winograd import place
 from minicnn.backend.window import Window
 
-PIECE_NUMBERS = 1 << 14  # of y in a piece that is pooled
-PIECE_BYTES = 3 << 18  # of patches and products of a piece
+PIECE_NUMBERS = 1 << 15  # of y in a piece that is pooled
+PIECE_BYTES = 3 << 19  # of patches and products of a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 MOST_CHANNELS, MOST_FILTERS = 16, 32  # beyond them products are wide enough without four cells in each
 
 
+@lru_cache(maxsize=256)
 def fits(x_shape, w_shape, window: Window) -> bool:
     """Whether the convolution is one for this file: small, stride 1, even sizes and pads, so that windows are blocks.
 
@@ -37,18 +40,22 @@ def fits(x_shape, w_shape, window: Window) -> bool:
     return plain and few and even and inside and min(kh, kw) > 1
 
 
+@lru_cache(maxsize=256)
 class Blocks:
     """How y is cut: q neighbours a row of the products, pieces of whole images."""
 
     def __init__(self, x_shape, w_shape, window: Window):
         self.kh, self.kw, self.c, self.f = w_shape
-        self.pads = window.explicit_pads(x_shape[1:3], w_shape[:2])
         oh, ow = window.output_size(x_shape[1:3], w_shape[:2])
         self.n, self.out = x_shape[0], (oh // 2, ow // 2)
         self.q = pooled_neighbours(w_shape, self.out[1])
         self.rows, self.length = self.kh + 1, self.kw - 1 + 2 * self.q
         self.depth, self.run = self.rows * self.length * self.c, self.q * self.f
         self.wide = self.out[1] // self.q
+        self.band = 2 * self.out[0] + self.kh - 1, 2 * self.out[1] + self.kw - 1  # pixels that patches lie in
+        (top, _), (left, _) = window.explicit_pads(x_shape[1:3], w_shape[:2])
+        self.read = slice(0, self.band[0] - top), slice(0, self.band[1] - left)  # of x, and where that lies in the band
+        self.inside = slice(top, top + x_shape[1]), slice(left, left + x_shape[2])
 
     def pieces(self, itemsize: int) -> list[slice]:
         """Images whose patches and products take about PIECE_BYTES."""
@@ -56,36 +63,41 @@ class Blocks:
 
     def patches(self, x, dtype):
         """Those of some images, not padded: (P, depth), in this thread's memory."""
-        n = len(x)
-        band = scratch("band", (n, 2 * self.out[0] + self.kh - 1, 2 * self.out[1] + self.kw - 1, self.c), dtype)
-        place(x, band, -self.pads[0][0], -self.pads[1][0])
-        image, row, pixel, number = band.strides
-        shape = n, self.out[0], self.wide, self.rows, self.length * self.c
-        steps = image, 2 * row, 2 * self.q * pixel, row, number
-        item = np.dtype((np.void, self.length * self.c * band.itemsize))  # a row of a patch lies together
-        view = np.lib.stride_tricks.as_strided(band, shape, steps, writeable=False).view(item)
-        found = scratch("columns", shape, dtype)
-        np.copyto(found.view(item), view)
-        return found.reshape(-1, self.depth)
+
+        def make():
+            band = scratch("band of blocks", (len(x), *self.band, self.c), dtype)
+            band[...] = 0
+            image, row, pixel, number = band.strides
+            shape = len(x), self.out[0], self.wide, self.rows, self.length * self.c
+            view = np.ndarray(shape, dtype, band, 0, (image, 2 * row, 2 * self.q * pixel, row, number))
+            found = scratch("patches of blocks", shape, dtype)
+            return band[:, *self.inside], as_runs(view), as_runs(found), found.reshape(-1, self.depth)
+
+        inside, view, target, found = lasting("patches of blocks", (self, len(x), dtype), make)
+        np.copyto(inside, x[:, *self.read])
+        np.copyto(target, view)
+        return found
 
     def kernel(self, w):
         """w in its 4q places: (depth, 4 * q * F)"""
         wide = np.zeros((self.rows, self.length, self.c, 2, 2, self.q, self.f), w.dtype)
-        for place_of, cell in self.places():
-            wide[*place_of, :, *cell] = w
+        in_places(wide, self.kh, self.kw)[...] = w
         return wide.reshape(self.depth, -1)
 
     def fold(self, wide):
         """The gradient of `kernel`: (depth, 4 * q * F) -> (KH, KW, C, F)"""
         wide = wide.reshape(self.rows, self.length, self.c, 2, 2, self.q, self.f)
-        return sum(wide[*place_of, :, *cell] for place_of, cell in self.places())
+        return in_places(wide, self.kh, self.kw).sum(axis=(0, 1, 2))
 
-    def places(self):
-        """Where in a patch the kernel lies for each cell of each neighbour's window."""
-        for a in range(2):
-            for b in range(2):
-                for j in range(self.q):
-                    yield (slice(a, a + self.kh), slice(b + 2 * j, b + 2 * j + self.kw)), (a, b, j)
+
+def in_places(wide, kh: int, kw: int):
+    """Where in a patch the kernel lies for each cell of each neighbour's window, a view.
+
+    (rows, length, C, 2, 2, q, F) -> (2, 2, q, KH, KW, C, F)
+    """
+    row, pixel, channel, tall, broad, neighbour, number = wide.strides
+    strides = row + tall, pixel + broad, 2 * pixel + neighbour, row, pixel, channel, number
+    return np.ndarray((*wide.shape[3:6], kh, kw, wide.shape[2], wide.shape[6]), wide.dtype, wide, 0, strides)
 
 
 def conv2d(x, w, window: Window, bias=None, relu=True, keep=True):
@@ -100,36 +112,47 @@ def conv2d(x, w, window: Window, bias=None, relu=True, keep=True):
     def work(images):
         patches = blocks.patches(x[images], y.dtype)
         cells = product(patches, kernel, scratch("cells", (len(patches), 4 * blocks.run), y.dtype))
-        finish(cells, images)
+        finish(cells, images, slice(0, blocks.out[0]))
 
     run(work, blocks.pieces(y.itemsize))
     return y, bits
 
 
 def pool_of(bias, relu: bool, y, bits, q: int):
-    """finish(cells, images): from the cells (P, 4 * q*F) of some images their y, and their bits if they are kept."""
+    """finish(cells, images, rows): from the cells (P, 4 * q*F) of some images their rows of y, and their bits if they
+    are kept."""
     wide, f = y.shape[2:]
     wide_bias = None if bias is None else tiled(bias, wide)
     zero = constants(0, wide * f, y.dtype)
 
-    def finish(cells, images):
-        target = y[images].reshape(-1, q * f)
-        cells = cells.reshape(len(target), 4, -1)
-        upper = np.maximum(cells[:, 0], cells[:, 1], out=scratch("upper", target.shape, y.dtype))
-        lower = np.maximum(cells[:, 2], cells[:, 3], out=scratch("lower", target.shape, y.dtype))
+    def finish(cells, images, rows):
+        count = images.stop - images.start
+        if count > 1 and rows.stop - rows.start < y.shape[1]:  # which lie apart
+            for i in range(count):
+                finish(cells[i], slice(images.start + i, images.start + i + 1), rows)
+            return
+        target = y[images, rows].reshape(-1, q * f)
+        planes = scratch("planes", (2, 2, *target.shape), y.dtype)
+        as_runs(planes)[...] = as_runs(cells.reshape(-1, 2, 2, q * f)).transpose(1, 2, 0)
+        first, second = planes[:, 0], planes[:, 1]
         if bits is not None:
-            right, right_below, below = (b[images].reshape(target.shape) for b in bits)
-            np.greater(cells[:, 1], cells[:, 0], out=right)
-            np.greater(cells[:, 3], cells[:, 2], out=right_below)
-            np.greater(lower, upper, out=below)
+            np.greater(second, first, out=bits[:2, images, rows].reshape(first.shape))
+        upper, lower = np.maximum(first, second, out=first)
+        if bits is not None:
+            np.greater(lower, upper, out=bits[2, images, rows].reshape(target.shape))
         np.maximum(upper, lower, out=target)
-        rows = target.reshape(-1, wide * f)
+        target = target.reshape(-1, wide * f)
         if wide_bias is not None:
-            np.add(rows, wide_bias, out=rows)
+            np.add(target, wide_bias, out=target)
         if relu:
-            np.maximum(rows, zero, out=rows)
+            np.maximum(target, zero, out=target)
 
     return finish
+
+
+def as_runs(cells):
+    """(..., q*F) as items that are copied whole: (...)"""
+    return cells.view(np.dtype((np.void, cells.shape[-1] * cells.itemsize)))[..., 0]
 
 
 def gradients(dy, y, bits, x, w, window: Window, relu=True, cells_wanted=False):
@@ -176,19 +199,25 @@ def channel_sums(sums, f: int):
 
 def share_out(dy, y, bits, images, relu: bool, cells):
     """Each number of dy to the cell of its window that was the maximum, (P, 4, q*F); gives their sum (q*F,)."""
-    shape = len(cells), cells.shape[2]
-    upstream, dtype = dy[images].reshape(shape), y.dtype
+    shape, dtype = (len(cells), cells.shape[2]), y.dtype
+    planes, halves = (scratch(name, (2, *k, *shape), dtype) for name, k in (("planes", (2,)), ("halves", ())))
+    share = planes[0, 0]  # of what is not handed out yet; a mask is made a number before it multiplies
+    upstream = dy[images].reshape(shape)
     if relu:
         positive = np.greater(y[images].reshape(shape), 0, out=scratch("hit", shape, bool))
-        upstream = np.multiply(upstream, positive, out=scratch("rest", shape, dtype))
-    right, right_below, below = (b[images].reshape(shape) for b in bits)
-    lower = np.multiply(upstream, below, out=scratch("lower", shape, dtype))
-    upper = np.subtract(upstream, lower, out=scratch("upper", shape, dtype))
-    for part, second, cell in ((upper, right, 0), (lower, right_below, 2)):
-        other = np.multiply(part, second, out=scratch("other", shape, dtype))
-        np.subtract(part, other, out=cells[:, cell])
-        np.copyto(cells[:, cell + 1], other)
-    return np.matmul(constants(1, len(cells), dtype), upstream)
+        np.copyto(share, positive)
+        upstream = np.multiply(upstream, share, out=scratch("rest", shape, dtype))
+    sums = np.matmul(constants(1, len(cells), dtype), upstream)
+    upper, lower = halves
+    np.copyto(share, bits[2, images].reshape(shape))
+    np.multiply(upstream, share, out=lower)
+    np.subtract(upstream, lower, out=upper)
+    first, second = planes[:, 0], planes[:, 1]
+    np.copyto(second, bits[:2, images].reshape(second.shape))
+    np.multiply(halves, second, out=second)
+    np.subtract(halves, second, out=first)
+    as_runs(cells)[...] = as_runs(planes).reshape(4, -1).T
+    return sums
 
 
 # As blocks of 2x2 pixels ----------------------------------------------------------------------------------------------
@@ -196,38 +225,36 @@ def share_out(dy, y, bits, images, relu: bool, cells):
 
 def in_blocks(x_shape, w_shape, window: Window, dtype) -> bool:
     """Whether Winograd serves: for blocks of 2x2 pixels a kernel of 4x4 or 5x5 is one of 3x3."""
+    return algorithm(*between_blocks(x_shape, w_shape, window), dtype) != "direct"
+
+
+@lru_cache(maxsize=256)
+def between_blocks(x_shape, w_shape, window: Window) -> tuple[Any, Any, Window, tuple[int, int]]:
+    """The convolution between blocks: the shapes of x and of w, the window, (OH, OW)."""
     kh, kw, c, f = w_shape
-    halved, out = halved_pads(window, x_shape, w_shape), window.output_size(x_shape[1:3], w_shape[:2])
-    shapes = (x_shape[0], x_shape[1] // 2, x_shape[2] // 2, 4 * c), (kh // 2 + 1, kw // 2 + 1, 4 * c, 4 * f)
-    return algorithm(*shapes, halved, (out[0] // 2, out[1] // 2), dtype) != "direct"
-
-
-def halved_pads(window: Window, x_shape, w_shape) -> Window:
-    """The window of the convolution between blocks."""
     (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], w_shape[:2])
-    return Window(pads=((top // 2, bottom // 2), (left // 2, right // 2)))
+    halved = Window(pads=((top // 2, bottom // 2), (left // 2, right // 2)))
+    oh, ow = window.output_size(x_shape[1:3], w_shape[:2])
+    shapes = (x_shape[0], x_shape[1] // 2, x_shape[2] // 2, 4 * c), (kh // 2 + 1, kw // 2 + 1, 4 * c, 4 * f)
+    return *shapes, halved, (oh // 2, ow // 2)
 
 
-def pool_cells(cells, bias, relu: bool, keep: bool):
-    """y and the bits, as `conv2d`, from the cells as blocks (N, H', W', 4F)."""
-    (n, tall, wide, _), f = cells.shape, cells.shape[3] // 4
-    y = empty((n, tall, wide, f), cells.dtype)
+def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
+    """y and the bits, as of `conv2d`, and finish(tile, images, rows), which makes them from the cells as blocks,
+    (N', rows, W', 4F)."""
+    y = empty((*shape, f), dtype)
     bits = np.empty((3, *y.shape), bool) if keep else None
-    finish = pool_of(bias, relu, y, bits, 1)
-    run(lambda images: finish(cells[images], images), image_spans(n, y[:1].size, PIECE_NUMBERS))
-    return y, bits
+    return y, bits, pool_of(bias, relu, y, bits, 1)
 
 
 def block_kernel(w):
     """The kernel as one between blocks of 2x2 pixels: (KH, KW, C, F) -> (KH//2 + 1, KW//2 + 1, 4C, 4F)"""
     kh, kw, c, f = w.shape
     tall, wide = kh // 2 + 1, kw // 2 + 1
-    found = np.zeros((2 * tall, 2 * wide, c, 2, 2, f), w.dtype)
-    for a in range(2):
-        for b in range(2):
-            found[a : a + kh, b : b + kw, :, a, b] = w
+    found = np.zeros((2 * tall, 2 * wide, c, 2, 2, 1, f), w.dtype)
+    in_places(found, kh, kw)[...] = w
     found = found.reshape(tall, 2, wide, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
-    return np.ascontiguousarray(found).reshape(tall, wide, 4 * c, 4 * f)
+    return found.reshape(tall, wide, 4 * c, 4 * f)
 
 
 def kernel_of_blocks(kernel, w_shape):
@@ -235,5 +262,4 @@ def kernel_of_blocks(kernel, w_shape):
     kh, kw, c, f = w_shape
     tall, wide = kernel.shape[:2]
     cells = kernel.reshape(tall, wide, 2, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
-    cells = cells.reshape(2 * tall, 2 * wide, c, 2, 2, f)
-    return sum(cells[a : a + kh, b : b + kw, :, a, b] for a in range(2) for b in range(2))
+    return in_places(cells.reshape(2 * tall, 2 * wide, c, 2, 2, 1, f), kh, kw).sum(axis=(0, 1, 2))
