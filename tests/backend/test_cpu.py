@@ -51,6 +51,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(rows, "PIECE", 1 << 7)
     monkeypatch.setattr(rows, "WIDE", 24)
     monkeypatch.setattr(rows, "SUMMED", 12)
+    monkeypatch.setattr(pieces, "UPDATED", 1 << 6)
     monkeypatch.setattr(pieces, "STEP", 1 << 4)
     monkeypatch.setattr(pool, "BAND", 1 << 6)
     monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)

@@ -8,13 +8,14 @@ from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, spans
 from minicnn.backend.cpu.rows import constants, number_of_pieces
 
+UPDATED = 1 << 16  # numbers of a piece of weights, to which gradients, slots and steps between belong
 STEP = 1 << 10  # numbers of which a piece has a multiple, so that each begins with a line of the cache
 BITS = {2: np.int16, 4: np.int32, 8: np.int64}  # whole numbers by their bytes
 
 
-def cut(size: int) -> list[slice]:
-    """A flat array in pieces."""
-    return spans(size, -(-size // (number_of_pieces(size) * STEP)) * STEP)
+def cut(size: int, piece: int | None = None) -> list[slice]:
+    """A flat array in pieces of so many numbers, about."""
+    return spans(size, -(-size // (number_of_pieces(size, piece) * STEP)) * STEP)
 
 
 def relu(x):
@@ -104,8 +105,8 @@ def some_rows(matrix) -> list[slice]:
 def in_pieces(kernel, arrays, *arguments) -> None:
     """kernel(pieces of the arrays, *arguments), which works in place; an array may be None."""
     size = arrays[0].size
-    if number_of_pieces(size) == 1 or not all(a is None or a.flags.c_contiguous for a in arrays):
+    if size <= UPDATED or not all(a is None or a.flags.c_contiguous for a in arrays):
         kernel(*arrays, *arguments)
         return
     flat = [None if a is None else a.reshape(-1) for a in arrays]
-    run(lambda part: kernel(*(None if a is None else a[part] for a in flat), *arguments), cut(size))
+    run(lambda part: kernel(*(None if a is None else a[part] for a in flat), *arguments), cut(size, UPDATED))

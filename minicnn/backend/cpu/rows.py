@@ -73,9 +73,9 @@ def _rows(pixels: int, channels: int, *_constants: int) -> Rows:
     return Rows(pixels, channels)
 
 
-def number_of_pieces(size: int) -> int:
+def number_of_pieces(size: int, piece: int | None = None) -> int:
     """Into how many an array of so many numbers is cut: one, or an even number, equally much for two workers."""
-    count = max(round(size / PIECE), 1)
+    count = max(round(size / (piece or PIECE)), 1)
     return count + count % 2 if count > 1 else 1
 
 
