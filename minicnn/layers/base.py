@@ -7,8 +7,7 @@ Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a
 
 import inspect
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,15 +38,34 @@ class _Caller(threading.local):
 _caller = _Caller()
 
 
-@contextmanager
-def _running(key: tuple, training: bool) -> Iterator[None]:
+class _running:
     """Says to the layers called inside what their random numbers depend on, and whether this is training."""
-    before = _caller.key, _caller.training, _caller.calls
-    _caller.key, _caller.training, _caller.calls = key, training, 0
-    try:
-        yield
-    finally:
-        _caller.key, _caller.training, _caller.calls = before
+
+    def __init__(self, key: tuple, training: bool):
+        self.key, self.training = key, training
+
+    def __enter__(self):
+        self.before = _caller.key, _caller.training, _caller.calls
+        _caller.key, _caller.training, _caller.calls = self.key, self.training, 0
+
+    def __exit__(self, *_):
+        _caller.key, _caller.training, _caller.calls = self.before
+
+
+class _NamedErrors:
+    """What `Layer.named_errors` gives: a class, since a step enters it for each layer."""
+
+    def __init__(self, layer: "Layer"):
+        self.layer = layer
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, ValueError) and getattr(error, "layer", None) is None:
+            named = ValueError(f"{self.layer.name}: {error}")
+            named.layer = self.layer  # type: ignore[attr-defined]
+            raise named from error
 
 
 class Layer:
@@ -306,17 +324,9 @@ class Layer:
         node.outputs = [Symbol(s, node, i, self.dtype) for i, s in enumerate(result if several else [result])]
         return node.outputs if several else node.outputs[0]
 
-    @contextmanager
-    def named_errors(self) -> Iterator[None]:
-        """Puts the layer's name in front of what a ValueError says."""
-        try:
-            yield
-        except ValueError as error:
-            if getattr(error, "layer", None) is not None:
-                raise
-            named = ValueError(f"{self.name}: {error}")
-            named.layer = self  # type: ignore[attr-defined]
-            raise named from error
+    def named_errors(self) -> _NamedErrors:
+        """Puts the layer's name in front of what a ValueError says inside: `with layer.named_errors():`."""
+        return _NamedErrors(self)
 
     def run_on_stand_in(self, shape: Any) -> Any:
         """The shape(s) of `call` on zeros of batch 1; a height or width that is unknown stays so."""

@@ -65,25 +65,31 @@ class Step:
             return alone(self.nodes[0], given, context)
         last = self.nodes[-1]
         with self.nodes[0].layer.named_errors():
-            fits = self.fits(given)
-        if not fits:
-            return self.one_by_one(given, context)
-        with self.nodes[0].layer.named_errors(), scope(last.layer.name, last.call):
-            if self.head is not None:
-                y = self.run_head(self.head.layer, *given, derived=context.derived)
-            elif self.norm is not None:
-                y = self.run_norm(self.norm.layer, *given, training=context.mode(self.norm))
-            else:
-                y = apply(ops.AddReLU(self.scale), *given)
-        return [y]
+            if self.fits(given):
+                with scope(last.layer.name, last.call):
+                    return [self.at_once(given, context)]
+        return self.one_by_one(given, context)
+
+    def at_once(self, given: list[Tensor], context: Pass) -> Tensor:
+        """The output of a group."""
+        if self.head is not None:
+            return self.run_head(self.head.layer, *given, derived=context.derived)
+        if self.norm is not None:
+            return self.run_norm(self.norm.layer, *given, training=context.mode(self.norm))
+        return apply(ops.AddReLU(self.scale), *given)
 
     def fits(self, given: list[Tensor]) -> bool:
         """Whether shapes and types are those of a plain group: nothing is broadcast, nothing takes a wider type."""
+        dtype = given[0].dtype
+        for array in (*given, *(w for node in self.nodes for w in node.layer.own_weights)):
+            if array.dtype != dtype:
+                return False
+        if len(given) == 1:
+            return True
         shape = given[0].shape
         for node in self.nodes[: 2 if self.pads else 1] if self.head is not None or self.norm is not None else ():
             shape = node.layer.output_shape(shape)
-        types = {x.dtype for x in given} | {w.dtype for n in self.nodes for w in n.layer.own_weights}
-        return len(types) == 1 and all(x.shape == shape for x in given[1:])
+        return all(x.shape == shape for x in given[1:])
 
     def one_by_one(self, given: list[Tensor], context: Pass) -> list[Tensor]:
         """The nodes of the group, each on its own."""
