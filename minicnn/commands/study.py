@@ -12,7 +12,7 @@ from minicnn.commands.arguments import Parser
 from minicnn.commands.kinds import at_least
 from minicnn.commands.runs import make_folder
 from minicnn.names import unknown
-from minicnn.study.instruments import INSTRUMENTS, Settings, find, quietly
+from minicnn.study.instruments import INSTRUMENTS, MOST, Settings, find, quietly
 from minicnn.study.output import write
 from minicnn.study.printing import show
 
@@ -112,7 +112,14 @@ def parser() -> Parser:
         "--dataset",
         metavar="NAME",
         default="digits",
-        help=f"one of: {sets} (default: digits); files are looked for in the folder that MINICNN_DATA names",
+        help=f"one of: {sets} (default: digits)",
+    )
+    made.add_argument("--data-dir", metavar="DIR", help="where it lies (default: the folder that MINICNN_DATA names)")
+    made.add_argument(
+        "--images",
+        metavar="N",
+        type=at_least(1),
+        help=f"for training at most (default: {MOST:,}; all with --full), which the report says",
     )
     made.add_argument("--weights", metavar="FILE", help="of a trained network")
     made.add_argument("--epochs", metavar="N", type=at_least(0), help="of training, before or during the study")

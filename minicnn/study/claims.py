@@ -121,7 +121,7 @@ def networks(settings: Settings) -> dict[str, Trained]:
 
 def measure(kept: dict[str, Trained], settings: Settings) -> dict[str, float]:
     """The figures of one seed, by the claims' keys. kept: what `networks` trained from it."""
-    images = split(settings.dataset)
+    images = split(settings.load())
     error = {name: 100 * (1 - one.test_accuracy) for name, one in kept.items()}
     settings.say("deleting blocks")
     cost = deletions(kept["residual"].model, images.x_test, images.y_test)
@@ -183,8 +183,9 @@ def run(settings: Settings) -> Result:
         "sources": {claim.key: claim.source for claim in CLAIMS},
     }  # fmt: skip
     return Result(
-        "claims", "Published effects, measured on the digits", f"{settings.dataset}, seeds {seeds[0]} to {seeds[-1]}",
-        figures, [table(values), networks_table(trained)], [picture(values)], METHOD,
+        "claims", "Published effects, measured on the digits",
+        f"{settings.data_words}, seeds {seeds[0]} to {seeds[-1]}", figures,
+        [table(values), networks_table(trained)], [picture(values)], METHOD,
         "; ".join(dict.fromkeys(claim.source for claim in CLAIMS)), EXPECTED, verdict(held),
     )  # fmt: skip
 

@@ -62,7 +62,7 @@ def compare(members: Sequence[Member], settings: Settings) -> dict[str, dict[str
     for member, kept in zip(members, train_family(members, settings).values(), strict=True):
         with seeded(settings.seed):
             fresh = member.build()
-        images = split(settings.dataset, fresh.input_shape[1:])
+        images = split(settings.load(), fresh.input_shape[1:])
         found[member.label] = measured(kept, fresh, images.x_train[:64], images.y_train[:64])
     return found
 
@@ -82,7 +82,7 @@ def run(settings: Settings) -> Result:
     ]
     found = compare(members, settings)
     figures = {"depths": list(depths), "networks": found}
-    subject = f"{', '.join(map(str, depths))} layers, {settings.dataset}, seed {settings.seed}"
+    subject = f"{', '.join(map(str, depths))} layers, {settings.data_words}, seed {settings.seed}"
     return Result(
         "degradation", "Degradation: plain against residual networks", subject, figures, tables(found),
         pictures(depths, found), METHOD, PAPER, EXPECTED, verdict(depths, found),

@@ -6,6 +6,7 @@ variance on the skip grows with every block while a branch's stays as it is.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from minicnn import zoo
@@ -117,9 +118,7 @@ def run(settings: Settings) -> Result:
     other = twin(settings.network) if settings.weights is None else None
     if other is not None:
         variants = zoo.entry(other).variants
-        own = Settings(
-            other, settings.variant if settings.variant in variants else None, settings.dataset, settings.seed
-        )
+        own = replace(settings, model=other, variant=settings.variant if settings.variant in variants else None)
         model, split = subject(own)
         x, y = batch(settings, split)
         settings.say(f"the same of {model.name}")

@@ -48,12 +48,12 @@ def digits(shape: tuple[int, int, int] = (8, 8, 1)) -> Split:
     return split("digits", shape)
 
 
-def split(dataset: str = "digits", shape: tuple[int, int, int] | None = None) -> Split:
-    """A data set of `minicnn.data`, scaled to [-1, 1] and, where `shape` = (H, W, C) asks for it, resized.
+def split(dataset: str | data.Dataset = "digits", shape: tuple[int, int, int] | None = None) -> Split:
+    """A data set of `minicnn.data`, or its name: scaled to [-1, 1] and, where `shape` = (H, W, C) asks for it, resized.
 
     Raises ValueError for an unknown data set, or for channels that do not fit.
     """
-    known = data.load(dataset)
+    known = data.load(dataset) if isinstance(dataset, str) else dataset
     shape = tuple(known.x_train.shape[1:]) if shape is None else shape
     x_train, x_test = (prepare(x, shape, known.top / 2) - np.float32(1) for x in (known.x_train, known.x_test))
     return Split(x_train, known.y_train, x_test, known.y_test)
@@ -147,7 +147,7 @@ def trained(
     build: Callable[[], Any],
     epochs: int = EPOCHS,
     seed: int = 0,
-    dataset: str = "digits",
+    dataset: str | data.Dataset = "digits",
     cache: str | Path | None = None,
     say: Say | None = None,
     batch_size: int = BATCH_SIZE,
@@ -159,7 +159,8 @@ def trained(
     """
     with seeded(seed):
         model = build()
-    whole = f"{name}-{dataset}-seed{seed}-epochs{epochs}-batch{batch_size}-v{VERSION}"
+    images = dataset if isinstance(dataset, str) else dataset.name
+    whole = f"{name}-{images}-seed{seed}-epochs{epochs}-batch{batch_size}-v{VERSION}"
     path = None if cache is None else Path(cache, f"{whole}.safetensors")
     kept = None if path is None else read(path, model)
     if kept is None:

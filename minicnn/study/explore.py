@@ -76,7 +76,7 @@ def run(settings: Any) -> Result:
         watcher: list[Callback] = [LambdaCallback(on_train_batch_end=look)]
         train(model, images, epochs, settings.seed, batch_size=size, say=settings.say, callbacks=watcher)
     data = explorer.data()
-    about = f"{model.name}, {settings.dataset}, seed {settings.seed}"
+    about = f"{model.name}, {settings.data_words}, seed {settings.seed}"
     data["about"] = {
         "dataset": settings.dataset, "seed": settings.seed, "images": len(x), "input": list(model.input_shape[1:]),
         "parameters": model.count_params(),

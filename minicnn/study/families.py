@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import data, layers
+from minicnn import layers
 from minicnn.layers import Symbol
 from minicnn.model import Model
 from minicnn.study.digits import BATCH_SIZE, EPOCHS, Trained, trained
@@ -117,7 +117,7 @@ def train_family(members: Sequence[Member], settings: Settings) -> dict[str, Tra
     for i, member in enumerate(members):
         settings.say(f"{member.label}: network {i + 1} of {len(members)}, {epochs} epochs")
         found[member.label] = trained(
-            member.name, member.build, epochs, settings.seed, settings.dataset, settings.cache, settings.say,
+            member.name, member.build, epochs, settings.seed, settings.load(), settings.cache, settings.say,
             settings.batch_size or BATCH_SIZE,
         )  # fmt: skip
     return found
@@ -125,7 +125,7 @@ def train_family(members: Sequence[Member], settings: Settings) -> dict[str, Tra
 
 def form(settings: Settings) -> tuple[tuple[int, int, int], int]:
     """The shape of the data set's images (H, W, C), and the number of its classes."""
-    known = data.load(settings.dataset)
+    known = settings.load()
     return known.x_train.shape[1:], known.classes
 
 

@@ -145,7 +145,7 @@ def run(settings: Any) -> Result:
     figures = figures_of(seen, {"with heads": history, "without heads": alone})
     figures["own"] = {"redrawn": redrawn, "share": own.share.tolist(), "norm": own.norm.tolist()}
     figures |= {"weight": WEIGHT, "images": len(images.x_train), "input": list(model.input_shape[1:])}
-    subject_ = f"{model.name}, {settings.dataset}, seed {settings.seed}"
+    subject_ = f"{model.name}, {settings.data_words}, seed {settings.seed}"
     return Result(
         "aux", "What auxiliary heads give the trunk", subject_, figures, tables(figures), pictures(figures), METHOD,
         PAPER, EXPECTED, verdict(figures),

@@ -4,8 +4,11 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from minicnn import data
 from minicnn.names import unknown
 from minicnn.study.result import Result
+
+MOST = 2000  # images for training, unless the full study is asked for: more than the digits are, and minutes enough
 
 
 def quietly(text: str) -> None:
@@ -17,6 +20,7 @@ class Settings:
     """What a run of an instrument is asked for. What is None is the instrument's own choice.
 
     model: a name of the zoo.   weights: a file.   full: the long version (families of trained networks).
+    data_dir: where the data set lies.   images: for training at most; None: MOST, or all of them where `full` is set.
     cache: a folder that keeps the networks which the family trains, so that they are not trained again.
     say(text): shows a line of progress; called with nothing to do where `quiet` is set.
     """
@@ -24,6 +28,8 @@ class Settings:
     model: str | None = None
     variant: str | None = None
     dataset: str = "digits"
+    data_dir: str | None = None
+    images: int | None = None
     seed: int = 0
     epochs: int | None = None
     batch_size: int | None = None
@@ -39,6 +45,26 @@ class Settings:
         if self.model is None:
             raise ValueError("which MODEL? For example resnet20")
         return self.model
+
+    def load(self) -> data.Dataset:
+        """The data set, with no more images for training than are wanted; a shortened one is called cifar10-2000.
+
+        Raises what `data.load` does.
+        """
+        known = data.load(self.dataset, self.data_dir)
+        most = self.images or (None if self.full else MOST)
+        if most is None or len(known.x_train) <= most:
+            return known
+        name = f"{known.name}-{most}"
+        return replace(known, name=name, x_train=known.x_train[:most], y_train=known.y_train[:most])
+
+    @property
+    def data_words(self) -> str:
+        """The data set as a report names it: with the number of its images where it is not all of them."""
+        used = self.load()
+        if used.name == self.dataset:
+            return used.name
+        return f"{self.dataset} ({len(used.x_train):,} images for training)"
 
 
 @dataclass(frozen=True)

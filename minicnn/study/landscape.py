@@ -136,7 +136,7 @@ def run(settings: Any) -> Result:
         "networks": {name: {k: v for k, v in one.items() if k != "model"} for name, one in found.items()},
         "reach": REACH.tolist(), "plane": PLANE.tolist(), "step": STEP,
     }  # fmt: skip
-    subject = f"{', '.join(names)}, {settings.dataset}, seed {settings.seed}"
+    subject = f"{', '.join(names)}, {settings.data_words}, seed {settings.seed}"
     return Result(
         "landscape", "The loss around a network", subject, figures, tables(found), pictures(found), METHOD, PAPER,
         EXPECTED, verdict(found),

@@ -133,7 +133,7 @@ def run(settings: Settings) -> Result:
     if measured[name]["residual"] and settings.weights is None and name != "plain20":
         measured["plain20"] = operated("plain20", settings, everything=False)
     figures = {"networks": measured, "trials": FULL_TRIALS if settings.full else TRIALS}
-    subject = f"{name}, {settings.dataset}, seed {settings.seed}"
+    subject = f"{name}, {settings.data_words}, seed {settings.seed}"
     return Result(
         "lesion", "Lesions: networks without some of their blocks", subject, figures, tables(measured),
         pictures(measured), METHOD, PAPER, EXPECTED, verdict(measured),

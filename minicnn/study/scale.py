@@ -153,12 +153,12 @@ def run(settings: Settings) -> Result:
     cases = [(s, norm) for norm in (False, True) for s in SCALES] if settings.full else CASES
     members = {case: member(*case, depth, settings) for case in cases}
     kept = train_family(list(members.values()), settings)
-    images, found = split(settings.dataset), {}
+    images, found = split(settings.load()), {}
     for (scale, norm), one in members.items():
         with seeded(settings.seed):
             fresh = before_pooling(one.build(), images.x_train[:64], training=True).astype(np.float64)
         found[one.label] = figures_of(scale, norm, kept[one.label], images.x_test, fresh)
-    subject = f"{depth} layers, {settings.dataset}, seed {settings.seed}"
+    subject = f"{depth} layers, {settings.data_words}, seed {settings.seed}"
     return Result(
         "scale", "The scale of the residual branch", subject, {"depth": depth, "networks": found},
         [table(found)], pictures(found), METHOD, PAPER, EXPECTED, verdict(found),

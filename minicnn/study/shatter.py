@@ -263,7 +263,7 @@ def of_the_zoo(settings: Any) -> Result:
     columns = ["network", f"{lags[0]} step apart", f"{lags[-1]} steps apart", "two images"]
     caption = "1: the same gradient; 0: nothing in common. Bars: one standard error over the draws."
     return Result(
-        "shatter", "Shattered gradients", f"{settings.model}, {settings.dataset}, seed {settings.seed}", figures,
+        "shatter", "Shattered gradients", f"{settings.model}, {settings.data_words}, seed {settings.seed}", figures,
         [Table("Likeness of the gradients", columns, rows)],
         [Picture("shatter_line", "Gradients on the way from one image to another", caption, draw)],
         METHOD_OF_IMAGES, PAPER, EXPECTED, zoo_verdict(names, lines, lags),

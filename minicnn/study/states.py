@@ -5,12 +5,12 @@ from typing import Any
 
 from minicnn import zoo
 from minicnn.study.digits import Split, train
+from minicnn.study.instruments import MOST
 from minicnn.study.subjects import subject
 
 EPOCHS, BATCH = 4, 128
 SMALL = 32  # pixels: a network for larger images takes hours to train on a CPU, so it is not trained unless asked for
 FEW = 16  # images of a batch that is larger than that
-MOST = 2000  # images for training, unless the full study is asked for: more than the digits are, and minutes enough
 LOSS = "sparse_categorical_crossentropy"
 
 
@@ -18,11 +18,11 @@ def states(settings: Any, epochs: int = EPOCHS) -> Iterator[tuple[str, Any, Spli
     """(what it is called, the model, the images): "start", then "trained"; or "weights" of settings.weights alone.
 
     epochs: of training, unless settings.epochs says; 0 ends it at "start". The model is the same one, trained between,
-    on MOST images at most unless settings.full is set.
+    on as many images as the settings allow; it is tested on MOST at most unless settings.full is set.
     """
     model, split = subject(settings)
     if not settings.full:
-        split = Split(*(array[:MOST] for array in split))
+        split = split._replace(x_test=split.x_test[:MOST], y_test=split.y_test[:MOST])
     yield ("weights" if settings.weights else "start"), model, split
     large = max(zoo.entry(settings.model).input_shape[:2]) > SMALL
     count = settings.epochs if settings.epochs is not None else 0 if large or settings.weights else epochs
@@ -43,7 +43,7 @@ def described(settings: Any, split: Split) -> str:
     """The subject of a report: the network, the images, the seed."""
     variant = f" ({settings.variant})" if settings.variant else ""
     size = "x".join(map(str, split.x_train.shape[1:]))
-    return f"{settings.model}{variant}, {settings.dataset} {size}, seed {settings.seed}"
+    return f"{settings.model}{variant}, {settings.data_words} {size}, seed {settings.seed}"
 
 
 def batch(settings: Any, split: Split, size: int = BATCH) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minicnn import data, zoo
+from minicnn import zoo
 from minicnn.layers.initializers import placeholders
 from minicnn.layers.naming import names_kept
 from minicnn.study.digits import Split, seeded, split
@@ -17,7 +17,7 @@ def subject(settings: Any, name: str | None = None, seed: int | None = None, **o
     Networks for small images get the data set's own size, those of ImageNet the smallest of SIZES that they take,
     to which the images are enlarged. options: the builder's own. Raises ValueError for unknown names.
     """
-    known = data.load(settings.dataset)
+    known = settings.load()
     name = name or settings.model
     asked = name == settings.model
     variant = settings.variant if asked else None
@@ -26,7 +26,7 @@ def subject(settings: Any, name: str | None = None, seed: int | None = None, **o
         model = zoo.build(name, variant, shape, known.classes, **options)
     if asked and settings.weights is not None:
         model.load_weights(settings.weights)
-    return model, split(settings.dataset, shape)
+    return model, split(known, shape)
 
 
 def smallest_shape(

@@ -203,7 +203,7 @@ def run(settings: Settings) -> Result:
     chosen = [v for v in VARIANTS if v.usual or settings.full]
     kept = train_family([member(v, depth, settings) for v in chosen], settings)
     found = {v.label: figures_of(v, kept[v.label]) for v in chosen}
-    subject = f"{depth} layers, {settings.dataset}, seed {settings.seed}"
+    subject = f"{depth} layers, {settings.data_words}, seed {settings.seed}"
     return Result(
         "variants", "Variants of the residual block", subject, {"depth": depth, "variants": found},
         [table(found)], pictures(found), METHOD, PAPER, EXPECTED, verdict(found),

@@ -3,10 +3,13 @@
 import builtins
 import json
 
+import numpy as np
 import pytest
 
 from minicnn.commands import ERROR, USAGE, main
-from minicnn.study import INSTRUMENTS
+from minicnn.data import PartialDataWarning
+from minicnn.study import INSTRUMENTS, landscape
+from tests.data.test_cifar import records
 
 
 def test_without_a_name_it_lists_the_instruments(capsys):
@@ -33,6 +36,21 @@ def test_a_run(capsys, tmp_path):
     found = json.loads((tmp_path / "here/trace.json").read_text())
     assert found["study"] == "trace" and found["subject"] == "resnet20, digits 8x8x1, seed 0"
     assert (tmp_path / "here/memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_part_of_a_data_set_from_a_folder(tmp_path, rng, monkeypatch):
+    for name, value in (("REACH", np.linspace(-1, 1, 3)), ("PLANE", np.linspace(-1, 1, 3)), ("LANCZOS", 2)):
+        monkeypatch.setattr(landscape, name, value)
+    place = tmp_path / "data"
+    place.mkdir()
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        (place / name).write_bytes(records(rng, 12)[2])
+    argv = ["landscape", "resnet20", "--dataset", "cifar10", "--data-dir", "data", "--images", "8", "--epochs", "1"]
+    with pytest.warns(PartialDataWarning, match="12 of 50,000 images for training"):
+        assert main(["study", *argv, "--out", "here", "-q"]) == 0
+    found = json.loads((tmp_path / "here/landscape.json").read_text())
+    assert found["subject"] == "resnet20, plain20, cifar10 (8 images for training), seed 0"
+    assert "8 images for training" in (tmp_path / "here/report.html").read_text()
 
 
 def test_a_folder_of_its_own_each_time(capsys, tmp_path):

@@ -143,14 +143,18 @@ def test_many_images_are_cut_short_unless_all_are_wanted(monkeypatch):
     from dataclasses import replace
 
     from minicnn import data
-    from minicnn.study.states import MOST, states
+    from minicnn.study.instruments import MOST
+    from minicnn.study.states import states
 
     few = data.load("digits")
     many = replace(few, x_train=np.tile(few.x_train, (3, 1, 1, 1)), y_train=np.tile(few.y_train, 3))
-    monkeypatch.setattr(data, "load", lambda name: many)
-    for full, count in ((False, MOST), (True, len(many.x_train))):
-        _, _, split = next(states(study.Settings("resnet20", full=full)))
+    monkeypatch.setattr(data, "load", lambda name, data_dir: many)
+    for full, images, count in ((False, None, MOST), (True, None, 4311), (False, 3000, 3000), (True, 9, 9)):
+        settings = study.Settings("resnet20", full=full, images=images)
+        _, _, split = next(states(settings))
         assert len(split.x_train) == len(split.y_train) == count
+        assert settings.data_words == ("digits" if count == 4311 else f"digits ({count:,} images for training)")
+        assert settings.load().name == ("digits" if count == 4311 else f"digits-{count}")
 
 
 def test_a_branch_that_returns_nothing(rng, capsys):
