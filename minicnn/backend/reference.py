@@ -286,6 +286,12 @@ class Backend:
         around = (slice(None),) * axis
         return [y[(*around, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)]
 
+    def place(self, x, shape, key, value=0.0):
+        """An array of this shape, full of `value`, with x at `key`, a slice for each axis."""
+        y = self.xp.full(shape, value, x.dtype)
+        y[key] = x
+        return y
+
     # Activations and losses --------------------------------------------------------------------------------------
 
     def relu(self, x):

@@ -54,8 +54,10 @@ class Index(Op):
         return x[self.key]
 
     def backward(self, dy):
-        dx = self.xp.zeros(self.shape, dy.dtype)
         parts = self.key if isinstance(self.key, tuple) else (self.key,)
+        if all(isinstance(part, slice) for part in parts):
+            return (self.backend.place(dy, self.shape, parts),)
+        dx = self.xp.zeros(self.shape, dy.dtype)
         if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
             dx[self.key] = dy
         else:
@@ -71,7 +73,8 @@ class Pad(Op):
 
     def forward(self, x):
         self.inner = tuple(slice(before, before + n) for (before, _), n in zip(self.pads, x.shape, strict=True))
-        return self.xp.pad(x, self.pads, constant_values=self.value)
+        shape = tuple(before + n + after for (before, after), n in zip(self.pads, x.shape, strict=True))
+        return self.backend.place(x, shape, self.inner, self.value)
 
     def backward(self, dy):
         return (dy[self.inner],)

@@ -53,6 +53,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(rows, "SUMMED", 12)
     monkeypatch.setattr(pieces, "UPDATED", 1 << 6)
     monkeypatch.setattr(pieces, "STEP", 1 << 4)
+    monkeypatch.setattr(pieces, "PLACED", 1 << 10)
     monkeypatch.setattr(pool, "BAND", 1 << 6)
     monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)
     monkeypatch.setattr("minicnn.backend.cpu.BLOCK", 16)
@@ -196,6 +197,18 @@ def test_joining(small_pieces, rng, axis):
     for part, view, x in zip(CPU.split(y, sizes, axis), REFERENCE.split(y, sizes, axis), xs, strict=True):
         np.testing.assert_array_equal(part, x)
         np.testing.assert_array_equal(view, x)
+
+
+@pytest.mark.parametrize(
+    "key", [np.s_[:, 1:7, 2:], np.s_[:, ::2, 1::3, :4], np.s_[0:9,], np.s_[::-1, 3:5], np.s_[2:4, :, 1:], ()]
+)
+def test_place(small_pieces, rng, key):
+    whole = rng.normal(size=(9, 8, 7, 6)).astype("float32")
+    y = CPU.place(whole[key], whole.shape, key, 2.5)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, REFERENCE.place(whole[key], whole.shape, key, 2.5))
+    np.testing.assert_array_equal(y[key], whole[key])
+    assert (y == 2.5).sum() == whole.size - whole[key].size
 
 
 @pytest.mark.parametrize(

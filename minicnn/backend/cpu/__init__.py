@@ -1,5 +1,6 @@
 """The kernels for NumPy arrays: overrides that run in pieces on threads. What is not here runs as in `reference.py`."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -234,6 +235,12 @@ class CpuBackend(Backend):
     def split(self, y, sizes, axis):
         """As the reference, in pieces, each part an array of its own."""
         return pieces.split(y, sizes, axis) if y.size >= SMALL else super().split(y, sizes, axis)
+
+    def place(self, x, shape, key, value=0.0):
+        """As the reference, some images at a time."""
+        if math.prod(shape) < SMALL or not key or key[0].indices(shape[0]) != (0, len(x), 1):
+            return super().place(x, shape, key, value)
+        return pieces.place(x, shape, key, value)
 
     # Channels ------------------------------------------------------------------------------------------------------
 

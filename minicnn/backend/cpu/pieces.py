@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import run, spans
+from minicnn.backend.cpu.parallel import image_spans, run, spans
 from minicnn.backend.cpu.rows import constants, number_of_pieces
 
 UPDATED = 1 << 16  # numbers of a piece of weights, to which gradients, slots and steps between belong
+PLACED = 1 << 18  # numbers of a piece that is filled and written to
 STEP = 1 << 10  # numbers of which a piece has a multiple, so that each begins with a line of the cache
 BITS = {2: np.int16, 4: np.int32, 8: np.int64}  # whole numbers by their bytes
 
@@ -90,6 +91,19 @@ def split(y, sizes, axis):
 
     run(work, some_rows(whole))
     return parts
+
+
+def place(x, shape, key, value):
+    """x at `key` in an array full of `value`, some images at a time."""
+    y = empty(shape, x.dtype)
+
+    def work(images):
+        part = y[images]
+        part[...] = value
+        part[(slice(None), *key[1:])] = x[images]
+
+    run(work, image_spans(len(y), y[0].size, PLACED))
+    return y
 
 
 def as_rows(x, axis):
