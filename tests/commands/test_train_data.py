@@ -7,11 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from minicnn import zoo
 from minicnn.commands.evaluate import main as evaluate
 from minicnn.commands.plot import main as plot
 from minicnn.commands.predict import main as predict
 from minicnn.commands.train import main
+from tests.data.test_cifar import records
 
 DATA = os.environ.get("MINICNN_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="MINICNN_DATA names no folder with MNIST and CIFAR-10")
@@ -77,6 +80,26 @@ def test_mnist_in_its_border(tmp_path, capsys):
     opened = open_run("runs/lenet5")
     assert opened.preprocessing.pad and opened.preprocessing.source == (28, 28)
     assert opened.model.input_shape == (None, 32, 32, 1)
+
+
+@pytest.mark.filterwarnings("ignore::minicnn.data.PartialDataWarning")
+def test_inception_v1_with_its_heads(tmp_path, rng, capsys):
+    """Some batches of pictures like CIFAR-10's: trained with both heads, resumed, and used without them."""
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        (tmp_path / name).write_bytes(records(rng, 8)[2])
+    argv = "inception_v1 --dataset cifar10 --data-dir . --img-size 65 --aux-weight 0.3 -b 4 --epochs 1 --opt sgd -q"
+    assert main([*argv.split(), "--lr", "0.001"]) == 0
+    with open("runs/inception_v1/metrics.csv", newline="") as file:
+        row = {name: float(value) for name, value in next(csv.DictReader(file)).items()}
+    assert {"accuracy", "main_loss", "aux1_loss", "aux2_loss"} < set(row)
+    auxiliary = row["aux1_loss"] + row["aux2_loss"]
+    assert row["loss"] == pytest.approx(row["main_loss"] + 0.3 * auxiliary, rel=1e-4)
+    assert main(["--resume", "runs/inception_v1", "--epochs", "2", "-q"]) == 0
+    weights = load_file("runs/inception_v1/weights.safetensors")
+    assert sum(w.size for w in weights.values()) == zoo.build("inception_v1", classes=10).count_params()
+    capsys.readouterr()
+    assert evaluate(["runs/inception_v1"]) == 0
+    assert "(8 images)" in capsys.readouterr().out
 
 
 @needs_data

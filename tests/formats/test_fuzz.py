@@ -2,7 +2,9 @@
 
 import copy
 import json
+import tracemalloc
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +52,33 @@ def read(path):
         return None
 
 
+ROOM = 1 << 20  # bytes for what belongs to no array: headers, names, modules that are imported when they are needed
+
+
+@contextmanager
+def bounded(size):
+    """Within the block Python and NumPy take at most what a file of this size may become."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= size * keras_files.hdf5.EXPANSION + ROOM
+
+
 def check(path, data):
-    """Reads `data` as the file `path`; what comes is not larger than it."""
+    """Reads `data` as the file `path`; what comes is not larger than it, nor does it take more on the way."""
     path.write_bytes(data)
-    found = read(path)
+    with bounded(len(data)):
+        found = read(path)
     assert found is None or sum(a.nbytes for a in found) <= max(len(data), 1) * keras_files.hdf5.EXPANSION
     return found
+
+
+def test_the_bound_holds_what_is_too_much():
+    with pytest.raises(AssertionError), bounded(1000):
+        np.zeros(2 * ROOM, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +188,10 @@ def test_changed_configs(tmp_path, data, name):
     with zipfile.ZipFile(tmp_path / name, "w") as archive:
         for member, content in members.items():
             archive.writestr(member, json.dumps(config) if member == "config.json" else content)
-    try:
-        model = load_model(tmp_path / name)
-    except ValueError as error:
-        assert str(error)
-        return
+    with bounded((tmp_path / name).stat().st_size):
+        try:
+            model = load_model(tmp_path / name)
+        except ValueError as error:
+            assert str(error)
+            return
     assert all(weight.data.flags.writeable for weight in model.weights)
