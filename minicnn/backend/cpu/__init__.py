@@ -37,6 +37,21 @@ def transformed(w, kind: str, groups: int, prepared: Prepared | None):
     return winograd.transform_kernel(w, TILES[kind], groups)
 
 
+def side_by_side(*jobs):
+    """What the jobs give. As many workers as there are jobs take one each, and no piece of it waits for any other's."""
+    found = [None] * len(jobs)
+
+    def work(i):
+        found[i] = jobs[i]()
+
+    if workers() == len(jobs):
+        run(work, range(len(jobs)))
+    else:
+        for i in range(len(jobs)):
+            work(i)
+    return found
+
+
 class CpuBackend(Backend):
     """Runs on NumPy."""
 
@@ -172,17 +187,22 @@ class CpuBackend(Backend):
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs)
         kernel, halved = pooled.block_kernel(w), pooled.between_blocks(x.shape, w.shape, window)[2]
-        if pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
-            cells, db = pooled.gradient_of_cells(dy, y, kept, relu)
-            dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel.shape, halved)
-            dw = pooled.kernel_of_blocks(dw, w.shape)
-        else:
-            dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
-        if not needs[0]:
-            return None, dw, db
         n, height, width, c = x.shape
-        dx = self.conv2d_input_grad(cells, kernel, (n, height // 2, width // 2, 4 * c), halved)
-        return pixels_of_blocks(dx), dw, db
+
+        def for_x():
+            dx = self.conv2d_input_grad(cells, kernel, (n, height // 2, width // 2, 4 * c), halved)
+            return pixels_of_blocks(dx)
+
+        def for_w():
+            dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel.shape, halved)
+            return pooled.kernel_of_blocks(dw, w.shape)
+
+        if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
+            dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
+            return for_x() if needs[0] else None, dw, db
+        cells, db = pooled.gradient_of_cells(dy, y, kept, relu)
+        dx, dw = side_by_side(for_x, for_w) if needs[0] else (None, for_w())
+        return dx, dw, db
 
     # Pooling, without dilation, which no layer asks for --------------------------------------------------------------
 
