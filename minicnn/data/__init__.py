@@ -37,6 +37,7 @@ class Dataset:
 
     @property
     def classes(self) -> int:
+        """How many there are."""
         return len(self.class_names)
 
     @property

@@ -84,7 +84,8 @@ class RandomCrop(Augmentation):
         self.padding, self.size, self.fill = padding, checked_size(size) if size is not None else None, fill
 
     def draw(self, random, n):
-        return random.random((n, 2), dtype=np.float32)  # where, in rows and in columns
+        """Where to cut, in rows and in columns, as shares of the room that there is: (n, 2)."""
+        return random.random((n, 2), dtype=np.float32)
 
     def __call__(self, images, drawn):
         n, height, width, channels = images.shape
@@ -118,6 +119,7 @@ class HorizontalFlip(Augmentation):
         self.probability = probability
 
     def draw(self, random, n):
+        """Which images are mirrored: (n,)."""
         return random.random(n, dtype=np.float32) < self.probability
 
     def __call__(self, images, drawn):

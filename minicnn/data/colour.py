@@ -37,6 +37,7 @@ class PCALighting(Augmentation):
         self.steps = directions * deviations * strength  # column i: the change of colour for alpha_i = 1
 
     def draw(self, random, n):
+        """The alphas of each image, one for each direction of colour: (n, C)."""
         return random.standard_normal((n, self.steps.shape[1]))
 
     def __call__(self, images, drawn):
@@ -61,7 +62,8 @@ class ColourJitter(Augmentation):
             raise ValueError(f"brightness, contrast and saturation must be from 0 to 1, got {self.strengths.tolist()}")
 
     def draw(self, random, n):
-        return (1 + self.strengths * (2 * random.random((n, 3)) - 1)).astype(np.float32)  # the factors
+        """The factors of brightness, contrast and saturation: (n, 3)."""
+        return (1 + self.strengths * (2 * random.random((n, 3)) - 1)).astype(np.float32)
 
     def __call__(self, images, drawn):
         images = _floats(images)

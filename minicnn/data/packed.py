@@ -65,9 +65,11 @@ class Capped(io.RawIOBase):
         self.stream, self.left, self.most = stream, most, most
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def read(self, n: int = -1) -> bytes:
+        """The next bytes, at most n of them."""
         if n < 0 or n > self.left:
             n = self.left + 1
         data = self.stream.read(n)

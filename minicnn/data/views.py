@@ -35,9 +35,11 @@ class CentreCrop(View):
         self.resize = None if resize is None else _scales(resize, self.size)
 
     def draw(self, random, n):
+        """Nothing: the middle, in the form of what ResizeCrop draws."""
         return np.full((n, 3), 0.5)
 
     def boxes(self, heights, widths, drawn):
+        """The boxes in the middle."""
         if self.resize is None:
             scale = np.minimum(heights / self.size[0], widths / self.size[1])
             return _placed(heights, widths, scale * self.size[0], scale * self.size[1], drawn[:, 1:])
@@ -58,9 +60,11 @@ class ResizeCrop(View):
         self.resize = _scales(resize, self.size)
 
     def draw(self, random, n):
-        return random.random((n, 3), dtype=np.float32)  # the scale, and the place in rows and columns
+        """The scale, and the place in rows and columns: (n, 3), each from 0 to 1."""
+        return random.random((n, 3), dtype=np.float32)
 
     def boxes(self, heights, widths, drawn):
+        """What the size covers where the shorter side is S cells long."""
         low, high = self.resize
         shorter = np.minimum(low + np.floor(drawn[:, 0] * (high - low + 1.0)), high)
         return _cut(heights, widths, self.size, shorter, drawn[:, 1:])
@@ -90,7 +94,8 @@ class RandomResizedCrop(View):
         self.area, self.ratio = area, ratio
 
     def draw(self, random, n):
-        drawn = random.random((n, 2 + 2 * self.TRIES), dtype=np.float32)  # the place; shares of the area; ratios
+        """The place, from 0 to 1; shares of the area; ratios: (n, 2 + 2 TRIES)."""
+        drawn = random.random((n, 2 + 2 * self.TRIES), dtype=np.float32)
         shares, ratios = drawn[:, 2 : 2 + self.TRIES], drawn[:, 2 + self.TRIES :]
         low, high = np.log(self.ratio)
         shares[:] = self.area[0] + shares * (self.area[1] - self.area[0])
@@ -98,6 +103,7 @@ class RandomResizedCrop(View):
         return drawn
 
     def boxes(self, heights, widths, drawn):
+        """The first box of each image that fits."""
         heights, widths = heights[:, None].astype(np.float64), widths[:, None].astype(np.float64)
         shares, ratios = drawn[:, 2 : 2 + self.TRIES], drawn[:, 2 + self.TRIES :]
         areas = heights * widths * shares

@@ -58,7 +58,7 @@ def sampled_norms(
     record: Record, samples: int, seed: int = 0, blocks: list[Block] | None = None
 ) -> Iterator[tuple[int, list[float]]]:
     """For every length k the norms of the first input's gradient along `samples` paths of that length, each drawn
-    among the C(n, k) with equal chances: what Veit et al. 2016 (arXiv:1605.06431, section 4.3) measure.
+    among the C(n, k) with equal chances: what Veit et al. 2016 (arXiv:1605.06431, section 5) measure.
     """
     blocks = record.need(residual=True) if blocks is None else blocks
     generator = np.random.default_rng(seed)
