@@ -26,6 +26,7 @@ FEWEST = 512  # rows of a product, so that the kernel, repacked for each, is use
 FEW = 16  # channels, up to which the gradient of an input by stride 2 is made of blocks
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 LARGE_KERNEL = 1 << 17  # cells, beyond which each worker sums up its own cells over all pixels instead
+LARGE_1X1, PARTS = 1 << 16, 4  # cells of a 1x1 kernel, beyond which its gradient is made in so many parts
 CHANNELS, PIXELS = 128, 1 << 13  # of a product for such a kernel
 
 
@@ -205,9 +206,23 @@ def weight_grad(x, dy, w_shape, window: Window):
     """dw of `Backend.conv2d_weight_grad` for groups = 1; sums are cut by shape and added in a fixed order."""
     x = padded(x, window.explicit_pads(x.shape[1:3], w_shape[:2]))
     dy = np.ascontiguousarray(dy)
+    if w_shape[:2] == window.strides == (1, 1) and np.prod(w_shape) > LARGE_1X1:
+        return _by_parts(x, dy)
     if np.prod(w_shape) > LARGE_KERNEL:
         return _by_cells(x, dy, w_shape, window)
     return _by_bands(x, dy, w_shape, window)
+
+
+def _by_parts(x, dy):
+    """x^T @ dy for a 1x1 kernel, cut along its longer side, all pixels at once: nothing is copied or added up."""
+    c, f = x.shape[3], dy.shape[3]
+    pixels, upstream = x.reshape(-1, c).T, dy.reshape(-1, f)
+    dw = np.empty((c, f), np.result_type(x, dy))
+    if c >= f:
+        run(lambda part: np.matmul(pixels[part], upstream, out=dw[part]), spans(c, -(-c // PARTS)))
+    else:
+        run(lambda part: np.matmul(pixels, upstream[:, part], out=dw[:, part]), spans(f, -(-f // PARTS)))
+    return dw[None, None]
 
 
 def _by_bands(x, dy, w_shape, window: Window):
