@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, pieces, pool, pooled, winograd
 from minicnn.backend.cpu.cells import blocks_of_pixels, pixels_of_blocks
-from minicnn.backend.cpu.choice import TILES, algorithm
+from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
@@ -103,7 +103,7 @@ class CpuBackend(Backend):
     def prepare_kernel(self, w, window, x_shape):
         """Winograd's transform of w, where that is how images of `x_shape` are convolved."""
         out = window.output_size(x_shape[1:3], w.shape[:2])
-        kind = algorithm(x_shape, w.shape, window, out, w.dtype)
+        kind = algorithm(x_shape, w.shape, window, out, w.dtype, PREPARED)
         if kind == "winograd4x1":
             return Prepared(kind, narrow.transform_kernel(w))
         if kind == "lines":
@@ -117,7 +117,8 @@ class CpuBackend(Backend):
     def convolve(self, x, w, window, finish=None, prepared=None):
         """y of `conv2d`; finish(tile, images, rows) works on each tile, y[images, rows], while it is in the cache."""
         out = window.output_size(x.shape[1:3], w.shape[:2])
-        kind, pads = algorithm(x.shape, w.shape, window, out, np.result_type(x, w)), None
+        passes = PREPARED if prepared is not None else 1.0
+        kind, pads = algorithm(x.shape, w.shape, window, out, np.result_type(x, w), passes), None
         if kind != "direct":
             pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
         if kind in TILES:
@@ -135,7 +136,7 @@ class CpuBackend(Backend):
         """As the reference, as a convolution of dy."""
         pads, size = window.explicit_pads(x_shape[1:3], w.shape[:2]), x_shape[1:3]
         turned = *w.shape[:2], w.shape[3] // window.groups, w.shape[2] * window.groups
-        kind = algorithm(dy.shape, turned, window, size, np.result_type(dy, w), passes=1.0)
+        kind = algorithm(dy.shape, turned, window, size, np.result_type(dy, w))
         if kind in TILES:
             (top, bottom), (left, right) = pads
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
@@ -159,7 +160,7 @@ class CpuBackend(Backend):
 
     def conv2d_weight_grad(self, x, dy, w_shape, window):
         """As the reference, cut along taps and channels."""
-        kind = algorithm(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy), passes=1.0)
+        kind = algorithm(x.shape, w_shape, window, dy.shape[1:3], np.result_type(x, dy))
         if kind in TILES:
             return winograd.weight_grad(x, dy, window.explicit_pads(x.shape[1:3], (3, 3)), TILES[kind], window.groups)
         if kind == "winograd4x1":

@@ -5,14 +5,14 @@ GFLOP/s; only ratios matter). A number costs `move` to copy into a patch, less w
 reaches `rate`, which falls where it has few columns.
 
     direct    N*OH*OW * depth/k * (move(run) + 2*k*F / rate(k*F)),  depth = KH*run,  run = (KW + (k-1)*stride) * C
-    winograd  tiles * (t*t*(C + F)*MOVE + 2*t*t*(t*t*C + m*m*F) / RATE + 2*t*t*C*F / small(C, F) + TILE)
+    winograd  tiles * (t*t*(C + F)*TRANSFORM + 2*t*t*C*F / small(C, width of a panel of F) + TILE)
               + reading of the transformed w + its transform
     rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + 10*r*F*GATHER + CALL) + the same,  K = (r+2)*C
     lines     segments of T tiles of 4: t*T*((MOVE + 2*L/RATE)*C + 2*C*F / small(C, F) + (MOVE + 2*4*T/RATE)*F)
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. Each pass of a training step transforms w or sums up a
-transform; a prediction has it already, and so a forward pass, which may be either, pays for half of it.
+transform; a prediction has it already, and pays most of it for the memory that this takes.
 """
 
 import math
@@ -22,23 +22,25 @@ import numpy as np
 
 from minicnn.backend.cpu import lines
 from minicnn.backend.cpu.blocks import Blocks, is_depthwise
-from minicnn.backend.cpu.products import SHORTEST, SMALL
+from minicnn.backend.cpu.products import SHORTEST, SMALL, panel_width
 from minicnn.backend.window import Window
 from minicnn.config import config
 
 MOVE = 0.4  # ns a number of a tile
 RATE = 125.0  # operations a ns of a large product
 MIDDLE = 0.85  # what the products of Winograd's middle step reach of that, unless they are small
-TILE = 350.0  # ns a tile: calls
-KERNEL = {2: 10.0, 4: 40.0}  # ns for each C*F to transform a kernel: t*t numbers are written
+TRANSFORM = 0.6  # ns a number of a transformed tile, forth or back
+TILE = 800.0  # ns a tile: calls, and products too small to be quick
+KERNEL = {2: 14.0, 4: 24.0}  # ns for each C*F to transform a kernel: t*t numbers are written
+PREPARED = 0.75  # of that, where a kernel was transformed before
 ROWS, LINES = 20.0, 2.5  # the same for `narrow.py`, and for `lines.py` for each of K as well
-READ, MOST_TILES = 0.3, 128  # ns to read a number of a transformed kernel, once for so many tiles
+READ, MOST_TILES = 0.4, 128  # ns to read a number of a transformed kernel, once for so many tiles
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
 TILES = {"winograd2": 2, "winograd4": 4}
-SPREAD, GATHER, CALL = 0.4, 0.45, 30.0  # ns a number of a patch transformed and copied, of M and y, of a patch
+SPREAD, GATHER, CALL = 0.3, 0.3, 30.0  # ns a number of a patch transformed and copied, of M and y, of a patch
 
 
-def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> str:
+def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 1.0) -> str:
     """Which of `config.ALGORITHMS` but "auto", or "lines", convolves x (N, H, W, C) with w (KH, KW, C/G, F).
 
     passes: how many transforms of a kernel to count.
@@ -55,7 +57,7 @@ def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5)
     return _quickest(tuple(x_shape), tuple(w_shape), window, tuple(out), passes)
 
 
-def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 0.5) -> int:
+def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 1.0) -> int:
     """m of F(m x m, 3 x 3) where `algorithm` chooses that, else 0."""
     return TILES.get(algorithm(x_shape, w_shape, window, out, dtype, passes), 0)
 
@@ -117,8 +119,8 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     """Nanoseconds of F(m x m, 3 x 3), with so many transforms of the kernel."""
     t2, count = (m + 2) ** 2, n * -(-out[0] // m) * -(-out[1] // m)
     c, f = blocks.shape[2:]
-    transforms = t2 * (c + f) * MOVE + 2 * t2 * (t2 * c + m * m * f) / RATE
-    middle = 2 * t2 * c * f / small_rate(c, f)
+    transforms = t2 * (c + f) * TRANSFORM
+    middle = 2 * t2 * c * f / small_rate(c, panel_width(f))
     kernel = reading(t2, c, f, count) + passes * KERNEL[m] * c * f
     return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
 
