@@ -27,6 +27,12 @@ def test_pixels_of_a_row(pixels, channels, joined):
     assert rows.joined_pixels(pixels, channels, rows.WIDE) == joined
 
 
+def test_rows_that_are_summed_up_are_not_short():
+    """Of 2 * 73 pixels joined, 73 are nearer to what is wanted than 2 are."""
+    found = rows.Rows(8 * 73 * 73, 80)
+    assert (found.joined, found.summed) == (146, 73)
+
+
 @pytest.mark.parametrize("shape", [(8, 35, 35, 48), (3, 17, 17, 7), (2, 127, 16), (9, 30, 30, 65), (1, 1, 9000)])
 def test_pieces_hold_every_number_once(shape):
     found = rows.Rows(int(np.prod(shape[:-1])), shape[-1])

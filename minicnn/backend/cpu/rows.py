@@ -16,8 +16,9 @@ import numpy as np
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import spans
 
-WIDE = 1 << 13  # numbers of a joined row
+WIDE = 1 << 13  # numbers of a joined row, at least
 SUMMED = 1 << 10  # and of one that is summed up
+LONGEST = 1 << 15  # and of either, at most
 PIECE = 3 << 16  # numbers of a piece, about
 
 
@@ -80,9 +81,12 @@ def number_of_pieces(size: int, piece: int | None = None) -> int:
 
 
 def add_up(piece, ones, out, other=None) -> None:
-    """The sums over the short rows of a piece, or those of its products with another."""
+    """The sums over the short rows of a piece, or those of its products with another.
+
+    (np.matmul keeps the interpreter's lock where it gives 500 numbers or fewer; np.dot never does.)
+    """
     if other is None:
-        np.matmul(ones[: len(piece)], piece, out=out)
+        np.dot(ones[: len(piece)], piece, out=out)
     else:
         np.einsum("ij,ij->j", piece, other, out=out)
 
@@ -97,7 +101,7 @@ def joined_pixels(pixels: int, channels: int, wanted: int) -> int:
     """How many pixels make a row of `wanted` numbers or a few more, where that divides their number, else the most that
     are fewer."""
     least = -(-wanted // channels)
-    some = (d for d in range(least, 4 * least) if pixels % d == 0)
+    some = (d for d in range(least, LONGEST // channels + 1) if pixels % d == 0)
     return next(some, None) or next(d for d in range(min(least, pixels), 0, -1) if pixels % d == 0)
 
 
