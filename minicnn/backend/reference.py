@@ -54,6 +54,11 @@ class Backend:
             return x
         return self.xp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
 
+    def crop_images(self, y, pads):
+        """The reverse: y without what `pad_images` put around x."""
+        (top, bottom), (left, right) = pads
+        return y[:, top : y.shape[1] - bottom, left : y.shape[2] - right]
+
     def patches(self, x, kernel, window: Window):
         """Every window of x, padded with zeros, as a view: (N, OH, OW, KH, KW, C).
 

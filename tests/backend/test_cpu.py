@@ -190,6 +190,15 @@ def test_elementwise(small_pieces, rng, dtype):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("value", [0.0, -1.5])
+def test_padding(small_pieces, rng, value):
+    x, pads = rng.normal(size=(3, 6, 5, 7)).astype("float32"), ((2, 0), (1, 3))
+    y = CPU.pad_images(x, pads, value)
+    np.testing.assert_array_equal(y, REFERENCE.pad_images(x, pads, value))
+    np.testing.assert_array_equal(CPU.crop_images(y, pads), x)
+    np.testing.assert_array_equal(REFERENCE.crop_images(y, pads), x)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 3])
 def test_joining(small_pieces, rng, axis):
     sizes = (3, 1, 5)

@@ -247,7 +247,16 @@ class CpuBackend(Backend):
         run(work, range(len(pieces)))
         return np.concatenate(results)
 
-    # Joining ---------------------------------------------------------------------------------------------------------
+    # Padding and joining ---------------------------------------------------------------------------------------------
+
+    def pad_images(self, x, pads, value=0.0):
+        """As the reference, zeros in pieces."""
+        return super().pad_images(x, pads, value) if value or x.size < SMALL else conv.padded(x, pads)
+
+    def crop_images(self, y, pads):
+        """As the reference, in pieces, an array of its own."""
+        inner = super().crop_images(y, pads)
+        return inner if inner.size < SMALL else pieces.contiguous(inner)
 
     def concatenate(self, xs, axis):
         """As the reference, in pieces."""
