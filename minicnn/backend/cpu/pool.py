@@ -12,13 +12,13 @@ from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.window import Window
 
-BAND = 1 << 19  # numbers of x in a band
+BAND = 1 << 19  # numbers of x in a band, as many as keep the steps long; half of it where there are few of them
 
 
 class Walk:
     """A pooling's way over images (N, H, W, C): some images at a time, and bands of rows of y within them."""
 
-    def __init__(self, x_shape, size, window: Window):
+    def __init__(self, x_shape, size, window: Window, about: int):
         self.shape, self.size, self.strides = x_shape, size, window.strides
         self.pads = window.explicit_pads(x_shape[1:3], size)
         self.padded = self.pads != ((0, 0), (0, 0))
@@ -26,8 +26,8 @@ class Walk:
         (kh, kw), (sh, sw) = size, window.strides
         self.more = (kh - 1) // sh, (kw - 1) // sw  # rows and columns of a place beyond those of y
         n, h, w, c = x_shape
-        self.images = image_spans(n, h * w * c, BAND)
-        self.bands = spans(self.out[0], -(-self.out[0] // -(-h * w * c // BAND)))
+        self.images = image_spans(n, h * w * c, about)
+        self.bands = spans(self.out[0], -(-self.out[0] // -(-h * w * c // about)))
 
     def pieces(self) -> list[tuple[slice, slice]]:
         """Images and bands of rows of y, where each piece writes y alone."""
@@ -43,11 +43,11 @@ class Walk:
         if sw == 1 and not self.padded and divisor is None:
             return x[None, :, start : start + rows]
         cells = scratch("cells", (min(sw, kw), len(x), rows, self.out[1] + self.more[1], self.shape[3]), x.dtype)
-        if self.padded:
-            cells[...] = padding
         tall, from_rows = one_in(1, start, rows, self.shape[1])
+        cells[:, :, : tall.start] = cells[:, :, tall.stop :] = padding
         for place, target in enumerate(cells):
             wide, from_columns = one_in(sw, place - self.pads[1][0], cells.shape[3], self.shape[2])
+            target[:, tall, : wide.start] = target[:, tall, wide.stop :] = padding
             target, source = target[:, tall, wide], x[:, from_rows, from_columns]
             if divisor is None:
                 np.copyto(target, source)
@@ -89,7 +89,7 @@ def pool(x, size, window: Window, step, padding, finish=None, divisor=None):
 
     divisor: of the cells of x, (H, W, 1).
     """
-    walk = Walk(x.shape, size, window)
+    walk = Walk(x.shape, size, window, BAND // 2)
     y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
 
     def work(piece):
@@ -121,7 +121,7 @@ def max_pool(x, size, window: Window):
 
 def max_pool_winners(x, size, window: Window):
     """y and the winners of `Backend.max_pool_winners`: (N, OH, OW, C) both"""
-    walk = Walk(x.shape, size, window)
+    walk = Walk(x.shape, size, window, BAND)
     y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
     taps = size[0] * size[1]
     winners = empty(y.shape, np.min_scalar_type(taps))
@@ -201,7 +201,7 @@ def max_pool_grad(dy, winners, x_shape, size, window: Window):
             if number:
                 np.add(target, part, out=target)
 
-    return sweep_back(Walk(x_shape, size, window), dy.dtype, spread)
+    return sweep_back(Walk(x_shape, size, window, BAND), dy.dtype, spread)
 
 
 def avg_pool_grad(dy, x_shape, size, window: Window, cells):
@@ -218,7 +218,7 @@ def avg_pool_grad(dy, x_shape, size, window: Window, cells):
         for target, _ in targets[1:]:
             np.add(target, share, out=target)
 
-    return sweep_back(Walk(x_shape, size, window), dy.dtype, spread)
+    return sweep_back(Walk(x_shape, size, window, BAND), dy.dtype, spread)
 
 
 def sweep_back(walk: Walk, dtype, spread):
