@@ -105,6 +105,7 @@ def test_auto_knows_losses_and_accuracies():
 
 
 def test_files_of_models(tmp_path):
+    pytest.importorskip("h5py", reason="Keras's files are read with h5py, which is not installed")
     model = network()
     whole = callbacks.ModelCheckpoint(tmp_path / "a" / "{epoch:02d}-{loss:.2f}.keras")
     weights = callbacks.ModelCheckpoint(tmp_path / "last.safetensors", save_weights_only=True, save_freq=3)
