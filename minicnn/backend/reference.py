@@ -41,8 +41,8 @@ class Backend:
         """How a batch of images that have nothing to do with each other is best cut: here, not at all."""
         return [slice(0, count)]
 
-    def spread(self, work, pieces) -> None:
-        """work(piece) for all pieces, at the same time where that is faster."""
+    def spread(self, work, pieces, bytes_of_an_image) -> None:
+        """work(piece) for all pieces of a batch, at the same time where that is faster."""
         for piece in pieces:
             work(piece)
 

@@ -67,7 +67,8 @@ def in_parts(steps: Sequence[Step], values: Values, results: Sequence[Symbol], c
     """`through`, some images at a time, the parts spread over the workers; their size depends on shapes alone."""
     first = next(iter(values.values())).data
     backend = backend_of(first)
-    parts = backend.sub_batches(len(first), largest(steps) * first.itemsize)
+    bytes_of_an_image = largest(steps) * first.itemsize
+    parts = backend.sub_batches(len(first), bytes_of_an_image)
     if len(parts) == 1:
         return through(steps, values, results, context)
     given, lock = dict(values), threading.Lock()
@@ -85,7 +86,7 @@ def in_parts(steps: Sequence[Step], values: Values, results: Sequence[Symbol], c
             if piece is not None:
                 array[part] = piece
 
-    backend.spread(work, parts)
+    backend.spread(work, parts, bytes_of_an_image)
     return [with_logits(y, logits) for y, logits in zip(arrays[::2], arrays[1::2], strict=True)]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import config, zoo
 from minicnn.backend import CPU, Window
+from minicnn.backend.cpu import parallel
 from minicnn.training.optimizers import SGD
 
 CONVOLUTIONS = [  # kernel, C, F, window
@@ -90,3 +91,12 @@ def test_steps_of_a_network(monkeypatch, rng, name, side):
 
     one, two, four = for_workers(monkeypatch, compute)
     assert one == two == four
+
+
+def test_large_sub_batches_one_by_one(monkeypatch):
+    """Two at a time, what is left over with all workers; of large images none at the same time as another."""
+    monkeypatch.setattr(config.config, "threads", 2)
+    alone: list = []
+    CPU.spread(lambda _: alone.append(parallel._local.busy), range(3), 1 << 20)
+    CPU.spread(lambda _: alone.append(parallel._local.busy), range(2), 1 << 24)
+    assert alone == [True, True, False, False, False]

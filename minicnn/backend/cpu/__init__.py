@@ -17,7 +17,7 @@ from minicnn.backend.cpu.products import SMALL as SMALL_PRODUCT
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
-PART_BYTES = 1 << 24  # of a sub-batch, in its largest layer
+PART_BYTES, FEWEST_IMAGES = 1 << 24, 4  # of a sub-batch: in its largest layer, and at least
 BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
 NARROWEST, COLUMNS, ROWS = 256, 2048, 256  # of a piece: columns at least, and where there are many; rows of a large b
 
@@ -65,12 +65,16 @@ class CpuBackend(Backend):
     def sub_batches(self, count, bytes_of_an_image):
         """Parts of 4 to 64 images, about PART_BYTES in their largest layer: as many as a GEMM needs to be quick, and
         as small images need to pay for the calls."""
-        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), 4), 64)
+        size = min(max(PART_BYTES // max(bytes_of_an_image, 1), FEWEST_IMAGES), 64)
         return spans(count, -(-count // -(-count // size))) if count else [slice(0, 0)]
 
-    def spread(self, work, pieces):
-        """A piece for each worker at a time; what is left over, one by one, with all workers on each."""
-        together = len(pieces) - len(pieces) % workers()
+    def spread(self, work, pieces, bytes_of_an_image):
+        """A piece for each worker at a time; what is left over or large one by one, with all workers on each.
+
+        Of large images the pieces of one layer are many, and two sub-batches at a time would take twice the memory.
+        """
+        large = FEWEST_IMAGES * bytes_of_an_image > 2 * PART_BYTES
+        together = 0 if large else len(pieces) - len(pieces) % workers()
         run(work, pieces[:together])
         for piece in pieces[together:]:
             work(piece)
