@@ -221,18 +221,3 @@ def gathered(pieces, wide: int, most: int):
         group.append(((images, rows), slice(start, start + count)))
     if group:
         yield group
-
-
-def place(x, band, top: int, left: int):
-    """band[:, i, j] = x[:, top + i, left + j], zero where x has no such cell."""
-    (h, w), (tall, wide) = x.shape[1:3], band.shape[1:3]
-    first, last = max(-top, 0), min(h - top, tall)
-    start, stop = max(-left, 0), min(w - left, wide)
-    if last <= first or stop <= start:
-        band[...] = 0
-        return
-    band[:, :first] = 0
-    band[:, last:] = 0
-    band[:, first:last, :start] = 0
-    band[:, first:last, stop:] = 0
-    band[:, first:last, start:stop] = x[:, top + first : top + last, left + start : left + stop]
