@@ -291,9 +291,9 @@ class Backend:
         around = (slice(None),) * axis
         return [y[(*around, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)]
 
-    def place(self, x, shape, key, value=0.0):
-        """An array of this shape, full of `value`, with x at `key`, a slice for each axis."""
-        y = self.xp.full(shape, value, x.dtype)
+    def place(self, x, shape, key):
+        """Zeros of this shape with x at `key`, a slice for each axis."""
+        y = self.xp.zeros(shape, x.dtype)
         y[key] = x
         return y
 

@@ -58,7 +58,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(pieces, "PLACED", 1 << 10)
     monkeypatch.setattr(pool, "BAND", 1 << 6)
     monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)
-    monkeypatch.setattr("minicnn.backend.cpu.BLOCK", 16)
+    monkeypatch.setattr("minicnn.backend.cpu.products.BLOCK", 1 << 10)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
@@ -215,11 +215,11 @@ def test_joining(small_pieces, rng, axis):
 )
 def test_place(small_pieces, rng, key):
     whole = rng.normal(size=(9, 8, 7, 6)).astype("float32")
-    y = CPU.place(whole[key], whole.shape, key, 2.5)
+    y = CPU.place(whole[key], whole.shape, key)
     assert y.dtype == np.float32
-    np.testing.assert_array_equal(y, REFERENCE.place(whole[key], whole.shape, key, 2.5))
+    np.testing.assert_array_equal(y, REFERENCE.place(whole[key], whole.shape, key))
     np.testing.assert_array_equal(y[key], whole[key])
-    assert (y == 2.5).sum() == whole.size - whole[key].size
+    assert (y == 0).sum() == whole.size - whole[key].size
 
 
 @pytest.mark.parametrize(

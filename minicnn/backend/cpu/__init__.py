@@ -5,21 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, pieces, pool, pooled, winograd
+from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, pieces, pool, pooled, products, winograd
 from minicnn.backend.cpu.cells import blocks_of_pixels, pixels_of_blocks
 from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
-from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import one_blas_thread, run, spans, workers
+from minicnn.backend.cpu.parallel import one_blas_thread, run, side_by_side, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
-from minicnn.backend.cpu.products import FEW, SHORTEST, few_rows, product
-from minicnn.backend.cpu.products import SMALL as SMALL_PRODUCT
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 PART_BYTES, FEWEST_IMAGES = 1 << 24, 4  # of a sub-batch: in its largest layer, and at least
-BLOCK = 1 << 17  # multiplications times 64 of a piece of a matrix product
-NARROWEST, COLUMNS, ROWS = 256, 2048, 256  # of a piece: columns at least, and where there are many; rows of a large b
 
 
 @dataclass(frozen=True)
@@ -35,21 +30,6 @@ def transformed(w, kind: str, groups: int, prepared: Prepared | None):
     if prepared is not None and prepared.algorithm == kind:
         return prepared.u
     return winograd.transform_kernel(w, TILES[kind], groups)
-
-
-def side_by_side(*jobs):
-    """What the jobs give. As many workers as there are jobs take one each, and no piece of it waits for any other's."""
-    found = [None] * len(jobs)
-
-    def work(i):
-        found[i] = jobs[i]()
-
-    if workers() == len(jobs):
-        run(work, range(len(jobs)))
-    else:
-        for i in range(len(jobs)):
-            work(i)
-    return found
 
 
 class CpuBackend(Backend):
@@ -89,18 +69,7 @@ class CpuBackend(Backend):
         """a @ b, two matrices cut along the longer side of the result."""
         if a.ndim != 2 or b.ndim != 2:
             return super().matmul(a, b)
-        (m, k), n = a.shape, b.shape[1]
-        y = empty((m, n), np.result_type(a, b))
-        if m >= n:
-            a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
-            least = 16 if k * n * SHORTEST <= SMALL_PRODUCT else ROWS  # of a b that is packed anew for each piece
-            run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, 64 * BLOCK // max(k * n, 1))))
-        else:
-            width = COLUMNS if n >= 2 * COLUMNS else max(-(-n // 4), NARROWEST)  # less would be read in snippets
-            multiply = few_rows if m <= FEW < k else np.matmul
-            columns = spans(n, max(width, 64 * BLOCK // max(k * m, 1)))
-            run(lambda part: multiply(a, b[:, part], y[:, part]), columns)
-        return y
+        return products.matmul(a, b)
 
     # Convolution ---------------------------------------------------------------------------------------------------
 
@@ -270,11 +239,11 @@ class CpuBackend(Backend):
         """As the reference, in pieces, each part an array of its own."""
         return pieces.split(y, sizes, axis) if y.size >= SMALL else super().split(y, sizes, axis)
 
-    def place(self, x, shape, key, value=0.0):
+    def place(self, x, shape, key):
         """As the reference, some images at a time."""
         if math.prod(shape) < SMALL or not key or key[0].indices(shape[0]) != (0, len(x), 1):
-            return super().place(x, shape, key, value)
-        return pieces.place(x, shape, key, value)
+            return super().place(x, shape, key)
+        return pieces.place(x, shape, key)
 
     # Channels ------------------------------------------------------------------------------------------------------
 

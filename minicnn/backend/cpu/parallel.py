@@ -83,6 +83,21 @@ def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
         job.wait()
 
 
+def side_by_side(*jobs):
+    """What the jobs give. As many workers as there are jobs take one each, and no piece of it waits for any other's."""
+    found = [None] * len(jobs)
+
+    def work(i):
+        found[i] = jobs[i]()
+
+    if workers() == len(jobs):
+        run(work, range(len(jobs)))
+    else:
+        for i in range(len(jobs)):
+            work(i)
+    return found
+
+
 class _Job:
     """Pieces of work that some threads share out among themselves.
 

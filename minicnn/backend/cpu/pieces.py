@@ -93,13 +93,13 @@ def split(y, sizes, axis):
     return parts
 
 
-def place(x, shape, key, value):
-    """x at `key` in an array full of `value`, some images at a time."""
+def place(x, shape, key):
+    """x at `key` in an array of zeros, some images at a time."""
     y = empty(shape, x.dtype)
 
     def work(images):
         part = y[images]
-        part[...] = value
+        part[...] = 0
         part[(slice(None), *key[1:])] = x[images]
 
     run(work, image_spans(len(y), y[0].size, PLACED))

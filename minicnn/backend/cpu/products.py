@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from minicnn.backend.cpu.parallel import scratch
+from minicnn.backend.cpu.memory import empty
+from minicnn.backend.cpu.parallel import run, scratch, spans
 
 SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
 WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small products is no faster than a large one
@@ -20,6 +21,24 @@ SHORTEST = 16  # rows, below which a small one is not
 SUMMED = 128, 256  # rows that are summed up in one small product: no fewer, no more
 PANEL = 64  # columns of a right side that is kept in panels: what a small product reads lies together
 TALLEST = 56  # rows of a product with a panel
+BLOCK = 1 << 23  # multiplications of a piece of a matrix product
+NARROWEST, COLUMNS, ROWS = 256, 2048, 256  # of a piece: columns at least, and where there are many; rows of a large b
+
+
+def matmul(a, b):
+    """a @ b on all workers, cut along the longer side of the result.   (M, K), (K, N) -> (M, N)"""
+    (m, k), n = a.shape, b.shape[1]
+    y = empty((m, n), np.result_type(a, b))
+    if m >= n:
+        a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
+        least = 16 if k * n * SHORTEST <= SMALL else ROWS  # of a b that is packed anew for each piece
+        run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, BLOCK // max(k * n, 1))))
+    else:
+        width = COLUMNS if n >= 2 * COLUMNS else max(-(-n // 4), NARROWEST)  # less would be read in snippets
+        multiply = few_rows if m <= FEW < k else np.matmul
+        columns = spans(n, max(width, BLOCK // max(k * m, 1)))
+        run(lambda part: multiply(a, b[:, part], y[:, part]), columns)
+    return y
 
 
 def product(a, b, out):
