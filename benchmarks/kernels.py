@@ -19,6 +19,7 @@ from benchmarks.kernel_cases import KINDS, Case, cases
 from benchmarks.sides import missing
 
 SIDES = ("ours", "reference", "torch")
+PAUSE = 0.15  # seconds: OpenBLAS's threads spin for 0.13 after a product, and take a core from whoever comes next
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
     times: dict[str, list[float]] = {side: [] for side in functions}
     for _ in range(rounds):
         for side, function in functions.items():
-            time.sleep(0.02)  # threads of the one before may still spin
+            time.sleep(PAUSE)
             times[side].append(once(function))
     found["seconds"] = {side: statistics.median(some) for side, some in times.items()}
     return found
