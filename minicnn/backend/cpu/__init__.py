@@ -25,10 +25,12 @@ class Prepared:
     u: np.ndarray
 
 
-def transformed(w, kind: str, groups: int, prepared: Prepared | None):
-    """U of w for F(m x m, 3 x 3), from `prepared` where that has it."""
-    if prepared is not None and prepared.algorithm == kind:
-        return prepared.u
+def transformed(w, kind: str, groups: int):
+    """The transform of w for one of Winograd's algorithms."""
+    if kind == "winograd4x1":
+        return narrow.transform_kernel(w)
+    if kind == "lines":
+        return lines.transform_kernel(w)
     return winograd.transform_kernel(w, TILES[kind], groups)
 
 
@@ -77,11 +79,7 @@ class CpuBackend(Backend):
         """Winograd's transform of w, where that is how images of `x_shape` are convolved."""
         out = window.output_size(x_shape[1:3], w.shape[:2])
         kind = algorithm(x_shape, w.shape, window, out, w.dtype, PREPARED)
-        if kind == "winograd4x1":
-            return Prepared(kind, narrow.transform_kernel(w))
-        if kind == "lines":
-            return Prepared(kind, lines.transform_kernel(w))
-        return Prepared(kind, winograd.transform_kernel(w, TILES[kind], window.groups)) if kind in TILES else None
+        return None if kind == "direct" else Prepared(kind, transformed(w, kind, window.groups))
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
@@ -91,19 +89,18 @@ class CpuBackend(Backend):
         """y of `conv2d`; finish(tile, images, rows) works on each tile, y[images, rows], while it is in the cache."""
         out = window.output_size(x.shape[1:3], w.shape[:2])
         passes = PREPARED if prepared is not None else 1.0
-        kind, pads = algorithm(x.shape, w.shape, window, out, np.result_type(x, w), passes), None
-        if kind != "direct":
-            pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
-        if kind in TILES:
-            return winograd.conv2d(x, transformed(w, kind, window.groups, prepared), pads, out, TILES[kind], finish)
+        kind = algorithm(x.shape, w.shape, window, out, np.result_type(x, w), passes)
+        if kind == "direct":
+            kernel = conv if window.groups == 1 else grouped
+            return kernel.conv2d(x, w, window, finish)
+        pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
+        fits = prepared is not None and prepared.algorithm == kind
+        u = prepared.u if fits else transformed(w, kind, window.groups)
         if kind == "winograd4x1":
-            u = prepared.u if prepared is not None and prepared.algorithm == kind else None
             return narrow.conv2d(x, w, pads, out, finish, u)
         if kind == "lines":
-            u = prepared.u if prepared is not None and prepared.algorithm == kind else lines.transform_kernel(w)
             return lines.conv2d(x, u, pads, out, lines.axis(w.shape), finish)
-        kernel = conv if window.groups == 1 else grouped
-        return kernel.conv2d(x, w, window, finish)
+        return winograd.conv2d(x, u, pads, out, TILES[kind], finish)
 
     def conv2d_input_grad(self, dy, w, x_shape, window):
         """As the reference, as a convolution of dy."""

@@ -15,7 +15,7 @@ import numpy as np
 from minicnn.backend.cpu.cells import pixels_of_blocks
 from minicnn.backend.cpu.choice import neighbours
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
+from minicnn.backend.cpu.parallel import image_pieces, run, scratch, spans
 from minicnn.backend.cpu.products import SHORTEST, SMALL, product, sum_of_products
 from minicnn.backend.window import Window
 
@@ -139,10 +139,7 @@ class Patches:
         n, rows, wide = self.count
         about = TILE_BYTES if self.x is None else READ_BYTES
         fit = max(about // max(wide * self.depth * self.dtype.itemsize, 1), -(-FEWEST // wide))
-        if fit >= rows:
-            return [(images, slice(0, rows)) for images in image_spans(n, rows, fit)]
-        bands = -(-rows // fit)
-        return [(slice(i, i + 1), band) for i in range(n) for band in spans(rows, -(-rows // bands))]
+        return image_pieces(n, rows, 1, fit)
 
 
 def input_grad(dy, w, x_shape, window: Window):

@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.backend.cpu.choice import neighbours_of_rows
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import even_step, image_spans, lasting, run, scratch, spans
+from minicnn.backend.cpu.parallel import even_step, image_pieces, lasting, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.winograd_points import row_points
 
@@ -39,10 +39,7 @@ class Tiles:
     def pieces(self) -> list[tuple[slice, slice]]:
         """Pieces of about PIECE_BYTES, as (images, rows of tiles)."""
         line = T * self.pitch * self.together * (self.c + self.f) * self.dtype.itemsize
-        if PIECE_BYTES >= line * self.tall:
-            return [(images, slice(0, self.tall)) for images in image_spans(self.n, self.tall * line, PIECE_BYTES)]
-        bands = -(-self.tall * line // PIECE_BYTES)
-        return [(slice(i, i + 1), rows) for i in range(self.n) for rows in spans(self.tall, -(-self.tall // bands))]
+        return image_pieces(self.n, self.tall, line, PIECE_BYTES)
 
     def inputs(self, x, pieces):
         """By their first row of tiles, the strips of x (N, H, W, C) that pieces read."""

@@ -32,6 +32,18 @@ def image_spans(images: int, each: int, about: int) -> list[slice]:
     return spans(images, even_step(images, max(round(0.7 * fit), 1), max(round(1.3 * fit), 1)))
 
 
+def image_pieces(images: int, rows: int, each: int, about: int) -> list[tuple[slice, slice]]:
+    """Pieces of about `about` units, `each` a row, as (images, rows): several images whole, or bands of one."""
+    if about >= rows * each:
+        return [(some, slice(0, rows)) for some in image_spans(images, rows * each, about)]
+    return image_bands(images, rows, -(-rows * each // about))
+
+
+def image_bands(images: int, rows: int, count: int) -> list[tuple[slice, slice]]:
+    """Each image by itself, its rows in so many bands, as (images, rows)."""
+    return [(slice(i, i + 1), band) for i in range(images) for band in spans(rows, -(-rows // count))]
+
+
 def even_step(length: int, least: int, most: int) -> int:
     """Of the steps from least to most the one by which two workers get the most equal shares of 0 .. length, if they
     take turns; the smallest of several."""

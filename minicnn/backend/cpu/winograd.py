@@ -16,7 +16,7 @@ import numpy as np
 from minicnn.backend.cpu import conv
 from minicnn.backend.cpu.blocks import Blocks
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
+from minicnn.backend.cpu.parallel import image_bands, image_spans, run, scratch, spans
 from minicnn.backend.cpu.products import panel_width, product_of_panels, sum_of_products
 from minicnn.backend.cpu.winograd_points import points
 from minicnn.backend.cpu.winograd_tiles import Tiles, put
@@ -205,8 +205,7 @@ def pieces_of(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, sl
         parts = max(round(n * tall * wide / count), 1)
         parts += parts % 2 if parts < 8 else 0  # two workers have equally much to do
         return [(images, slice(0, tall)) for images in spans(n, -(-n // parts))]
-    bands = -(-tall * wide // count)
-    return [(slice(i, i + 1), rows) for i in range(n) for rows in spans(tall, -(-tall // bands))]
+    return image_bands(n, tall, -(-tall * wide // count))
 
 
 def gathered(pieces, wide: int, most: int):
