@@ -70,6 +70,16 @@ def seeded(seed: int) -> Iterator[None]:
         config.seed, config.draws = before
 
 
+@contextmanager
+def cores_as_they_like() -> Iterator[None]:
+    """Within the block no thread keeps a core awake: all of the processor's time is that of the work."""
+    before, config.keep_awake = config.keep_awake, False
+    try:
+        yield
+    finally:
+        config.keep_awake = before
+
+
 def train(
     model: Any,
     split: Split | None = None,
@@ -164,9 +174,10 @@ def trained(
     path = None if cache is None else Path(cache, f"{whole}.safetensors")
     kept = None if path is None else read(path, model)
     if kept is None:
-        before = time.process_time()
-        history = train(model, split(dataset, model.input_shape[1:]), epochs, seed, batch_size=batch_size, say=say)
-        kept = history, time.process_time() - before
+        with cores_as_they_like():
+            before = time.process_time()
+            history = train(model, split(dataset, model.input_shape[1:]), epochs, seed, batch_size=batch_size, say=say)
+            kept = history, time.process_time() - before
         if path is not None:
             write(path, model, *kept)
     return Trained(model, *kept, epochs, seed)

@@ -1,11 +1,13 @@
 """The kernels for NumPy arrays: overrides that run in pieces on threads. What is not here runs as in `reference.py`."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, pieces, pool, pooled, products, winograd
+from minicnn.backend.cpu.awake import cores_awake
 from minicnn.backend.cpu.cells import blocks_of_pixels, pixels_of_blocks
 from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
@@ -61,9 +63,11 @@ class CpuBackend(Backend):
         for piece in pieces[together:]:
             work(piece)
 
+    @contextmanager
     def working(self):
-        """NumPy's BLAS on one thread: the workers are ours."""
-        return one_blas_thread()
+        """NumPy's BLAS on one thread, since the workers are ours; and the cores stay awake."""
+        with one_blas_thread(), cores_awake(workers()):
+            yield
 
     # Matrix products -----------------------------------------------------------------------------------------------
 
