@@ -69,7 +69,8 @@ def main(settings: argparse.Namespace) -> int:
 def measured(case: dict[str, Any], threads: int) -> dict[str, Any]:
     """The figures of one case, from a process of its own."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MINICNN_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(names, str(threads)) | {"MINICNN_KEEP_AWAKE": "0"}  # it takes processor time
+    environment = os.environ | dict.fromkeys(names, str(threads))
+    environment["MINICNN_KEEP_AWAKE"] = "0"  # it takes processor time
     command = [sys.executable, "-m", "benchmarks.study", json.dumps(case)]
     folder = Path(__file__).parents[1]
     done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
