@@ -8,7 +8,7 @@ import pytest
 
 from minicnn import config
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import conv, grouped, parallel, pieces, pool, rows
+from minicnn.backend.cpu import conv, grouped, parallel, phases, pieces, pool, rows
 from minicnn.backend.reference import Backend
 from tests.checks import assert_close
 
@@ -21,6 +21,12 @@ SHAPES = [  # x, (KH, KW, F), window
     ((2, 15, 14, 3), (7, 7, 8), Window((2, 2), ((3, 3), (3, 3)))),
     ((2, 15, 14, 3), (3, 3, 8), Window((2, 2), ((1, 0), (2, 3)))),  # stride 2 in blocks: odd sizes and pads
     ((2, 8, 9, 5), (2, 3, 4), Window((2, 2), "same")),
+    ((2, 9, 8, 17), (3, 3, 5), Window((2, 2), ((1, 0), (2, 3)))),  # and in windows, its phases as large products
+    ((3, 7, 25, 64), (3, 3, 6), Window((2, 2), "same")),  # as small ones, in panels
+    ((2, 4, 26, 66), (3, 3, 5), Window((2, 2), ((3, 2), (1, 4)))),
+    ((2, 3, 254, 17), (3, 3, 4), Window((2, 2), ((0, 1), (5, 0)))),  # a row is more than one of them
+    ((2, 1, 9, 18), (3, 3, 4), Window((2, 2), "same")),
+    ((2, 11, 12, 17), (5, 3, 4), Window((2, 3), ((0, 6), (4, 0)))),  # padding beyond the kernel
     ((3, 10, 8, 4), (3, 1, 6), Window((2, 2))),
     ((2, 6, 5, 19), (1, 1, 7), Window()),
     ((2, 7, 6, 18), (1, 1, 7), Window((2, 2))),
@@ -49,6 +55,8 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(conv, "FEWEST", 1)
     monkeypatch.setattr(conv, "CHANNELS", 6)
     monkeypatch.setattr(conv, "PIXELS", 64)
+    monkeypatch.setattr(phases, "PIECE_BYTES", 1 << 12)
+    monkeypatch.setattr(phases, "FEWEST", 1)
     monkeypatch.setattr(grouped, "BAND", 1 << 6)
     monkeypatch.setattr(rows, "PIECE", 1 << 7)
     monkeypatch.setattr(rows, "WIDE", 24)
@@ -248,6 +256,7 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
             y, *moments, z, dy, dz, CPU.batch_norm_grad(y, z, *moments, None, 1e-3)[0], CPU.relu(y),
             CPU.relu_grad(dy, z), CPU.add(y, z), CPU.channel_sum(y), CPU.conv2d_input_grad(dy, w, x.shape, window),
             CPU.conv2d_weight_grad(x, dy, w.shape, window), CPU.matmul(y.reshape(-1, 24).T, dy.reshape(-1, 24)),
+            CPU.conv2d_input_grad(y[:, ::2, ::2], w, x.shape, Window((2, 2), "same")),
             pooled, winners, CPU.max_pool_grad(pooled, winners, y.shape, (3, 3), Window((2, 2), "same")),
             CPU.avg_pool(y, (3, 3), window), CPU.avg_pool_grad(y, y.shape, (3, 3), window),
         )  # fmt: skip

@@ -4,15 +4,11 @@ Whole im2col writes KH*KW times the input to memory and reads it back; here the 
 written, multiplied while they are warm, and overwritten by the next. Where filters or channels are few, several
 neighbours in a row of y share one patch: with a kernel that holds its copies shifted beside each other, filled up with
 zeros (`widened`), patches overlap less and products get more columns, which is worth the multiplications with zeros.
-The gradient of the input is a convolution of dy with the turned kernel, one for each phase of the stride.
-Dumoulin & Visin 2016, arXiv:1603.07285, section 4 (transposed convolutions). Error in float32: rounding, 2e-7.
+The gradient of the input is in `phases.py`. Error in float32: rounding, 2e-7.
 """
-
-from functools import partial
 
 import numpy as np
 
-from minicnn.backend.cpu.cells import pixels_of_blocks
 from minicnn.backend.cpu.choice import neighbours
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_pieces, run, scratch, spans
@@ -23,7 +19,6 @@ TILE_BYTES = 1 << 20  # the patches of a band
 READ_BYTES = 1 << 21  # of a band of x whose pixels are patches as they lie
 STREAMED = 128  # channels, beyond which small products wait for numbers that are not in the cache yet
 FEWEST = 512  # rows of a product, so that the kernel, repacked for each, is used often enough
-FEW = 16  # channels, up to which the gradient of an input by stride 2 is made of blocks
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 LARGE_KERNEL = 1 << 17  # cells, beyond which each worker sums up its own cells over all pixels instead
 LARGE_1X1, PARTS = 1 << 16, 4  # cells of a 1x1 kernel, beyond which its gradient is made in so many parts
@@ -140,56 +135,6 @@ class Patches:
         about = TILE_BYTES if self.x is None else READ_BYTES
         fit = max(about // max(wide * self.depth * self.dtype.itemsize, 1), -(-FEWEST // wide))
         return image_pieces(n, rows, 1, fit)
-
-
-def input_grad(dy, w, x_shape, window: Window):
-    """dx of `Backend.conv2d_input_grad` for groups = 1 and dilation 1: dy convolved with the turned kernel.
-
-    With a stride s the rows a, a + s, a + 2s, ... of the padded x are read by the taps p = a mod s alone: each of the
-    s*s phases is a convolution of stride 1 with its own part of the kernel.
-    """
-    kh, kw, c, _ = w.shape
-    sh, sw = window.strides
-    if (sh, sw) == (2, 2) and c <= FEW and 1 < max(kh, kw) <= 3:
-        return _by_blocks(dy, w, x_shape, window)
-    n, h, wide, _ = x_shape
-    (top, bottom), (left, right) = window.explicit_pads((h, wide), (kh, kw))
-    dx = empty((n, top + h + bottom, left + wide + right, c), np.result_type(dy, w))
-    for a in range(min(sh, dx.shape[1])):
-        for b in range(min(sw, dx.shape[2])):
-            phase, part = dx[:, a::sh, b::sw], w[a::sh, b::sw]
-            if not part.size:  # a stride beyond the kernel: nothing reads these cells
-                run(partial(clear, phase), spans(n, 1))
-                continue
-            around = [
-                (k - 1, max(out - size, 0))
-                for k, out, size in zip(part.shape[:2], phase.shape[1:3], dy.shape[1:3], strict=True)
-            ]
-            correlate(padded(dy, tuple(around)), turned(part), (1, 1), (1, 1), phase)
-    return dx[:, top : top + h, left : left + wide]
-
-
-def clear(cells, images):
-    """Writes zeros to some images."""
-    cells[images] = 0
-
-
-def _by_blocks(dy, w, x_shape, window: Window):
-    """The same for stride 2 and few channels: all four phases from one product, as blocks of 2x2 pixels.
-
-    Four times the columns are worth 16/9 of the multiplications of a 3x3 kernel.
-    """
-    (kh, kw, c, f), (n, oh, ow, _) = w.shape, dy.shape
-    (top, bottom), (left, right) = window.explicit_pads(x_shape[1:3], (kh, kw))
-    tall, wide = -(-kh // 2), -(-kw // 2)
-    kernel = np.zeros((2 * tall, 2 * wide, c, f), w.dtype)
-    kernel[:kh, :kw] = w
-    kernel = kernel.reshape(tall, 2, wide, 2, c, f).transpose(0, 2, 1, 3, 4, 5).reshape(tall, wide, 4 * c, f)
-    size = -(-(top + x_shape[1] + bottom) // 2), -(-(left + x_shape[2] + right) // 2)
-    blocks = empty((n, *size, 4 * c), np.result_type(dy, w))
-    around = (tall - 1, size[0] - oh), (wide - 1, size[1] - ow)
-    correlate(padded(dy, around), turned(kernel), (1, 1), (1, 1), blocks)
-    return pixels_of_blocks(blocks)[:, top : top + x_shape[1], left : left + x_shape[2]]
 
 
 def turned(w, groups: int = 1):

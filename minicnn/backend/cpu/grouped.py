@@ -8,7 +8,7 @@ x: (N, H, W, C)   w: (KH, KW, C/G, F)   y: (N, OH, OW, F). Error in float32: rou
 
 import numpy as np
 
-from minicnn.backend.cpu import conv
+from minicnn.backend.cpu import conv, phases
 from minicnn.backend.cpu.blocks import Blocks, is_depthwise
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
@@ -43,7 +43,7 @@ def input_grad(dy, w, x_shape, window: Window):
     dx = empty(x_shape, np.result_type(dy, w))
     for b in range(blocks.count):
         shape = *x_shape[:3], blocks.shape[2]
-        dx[blocks.channels(b)] = conv.input_grad(dy[blocks.filters(b)], blocks.kernel(w, b), shape, plain)
+        dx[blocks.channels(b)] = phases.input_grad(dy[blocks.filters(b)], blocks.kernel(w, b), shape, plain)
     return dx
 
 
