@@ -33,6 +33,13 @@ def test_rows_that_are_summed_up_are_not_short():
     assert (found.joined, found.summed) == (146, 73)
 
 
+@pytest.mark.parametrize(
+    ("size", "count"), [(rows.PIECE // 4, 1), (rows.PIECE // 2, 2), (2 * rows.PIECE, 2), (5 * rows.PIECE, 4)]
+)
+def test_two_workers_have_equally_much_to_do(size, count):
+    assert rows.number_of_pieces(size) == count
+
+
 @pytest.mark.parametrize("shape", [(8, 35, 35, 48), (3, 17, 17, 7), (2, 127, 16), (9, 30, 30, 65), (1, 1, 9000)])
 def test_pieces_hold_every_number_once(shape):
     found = rows.Rows(int(np.prod(shape[:-1])), shape[-1])

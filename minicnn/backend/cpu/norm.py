@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch
 from minicnn.backend.cpu.pieces import kept_where_positive
-from minicnn.backend.cpu.rows import Rows, add_up, constants, rows_of, total
+from minicnn.backend.cpu.rows import Rows, add_up, constants, rows_of
 
 LARGE_MEAN = 3.0  # of deviations: the squares lose one digit
 
@@ -23,10 +23,10 @@ def channel_sum(x):
     short, ones, sums = rows.short(x), rows.ones(x.dtype), rows.empty_sums(1, x.dtype)
 
     def work(i):
-        add_up(short[rows.parts[i]], ones, sums[i, 0])
+        add_up(short[rows.parts[i]], ones, sums[0, i])
 
-    run(work, range(len(sums)))
-    return rows.fold(total(sums))[0].astype(x.dtype)
+    run(work, range(len(rows.parts)))
+    return rows.fold(sums)[0].astype(x.dtype)
 
 
 def channel_moments(x):
@@ -35,12 +35,13 @@ def channel_moments(x):
     short, ones, sums = rows.short(x), rows.ones(x.dtype), rows.empty_sums(2, x.dtype)
 
     def work(i):
-        piece, (plain, square) = short[rows.parts[i]], sums[i]
-        add_up(piece, ones, plain)
-        add_up(piece, ones, square, piece)
+        piece = short[rows.parts[i]]
+        add_up(piece, ones, plain[i])
+        add_up(piece, ones, square[i], piece)
 
-    run(work, range(len(sums)))
-    mean, square = rows.fold(total(sums)) / rows.pixels
+    plain, square = sums
+    run(work, range(len(plain)))
+    mean, square = rows.fold(sums) / rows.pixels
     squared = mean * mean
     variance = square - squared
     if not (squared <= LARGE_MEAN**2 * variance).all():
@@ -55,15 +56,16 @@ def moments_about_means(short, rows: Rows):
     means, sums = np.empty((len(count), rows.channels)), rows.empty_sums(2, dtype)
 
     def work(i):
-        piece, (plain, square) = short[rows.parts[i]], sums[i]
-        add_up(piece, ones, plain)
-        means[i] = rows.fold(plain) / count[i]
+        piece = short[rows.parts[i]]
+        add_up(piece, ones, plain[i])
+        means[i] = rows.fold(plain[i : i + 1]) / count[i]
         middle = np.tile(means[i].astype(dtype), rows.summed)
         centred = np.subtract(piece, middle, out=scratch("piece", piece.shape, dtype))
-        add_up(centred, ones, square, centred)
+        add_up(centred, ones, square[i], centred)
 
+    plain, square = sums
     run(work, range(len(count)))
-    squares = rows.fold(sums[:, 1])
+    squares = rows.fold(square)
     mean = (means * count).sum(axis=0) / rows.pixels
     variance = (squares + count * (means - mean) ** 2).sum(axis=0) / rows.pixels
     return mean.astype(dtype), variance.astype(dtype)
@@ -86,7 +88,7 @@ def batch_norm(x, scale, shift, residual=None, relu=False):
         if relu:
             np.maximum(piece, zero, out=piece)
 
-    run(work, rows.pieces)
+    run(work, rows.pieces[::-1])
     return y
 
 
@@ -124,14 +126,15 @@ def masked_sums(dy, x, y, masked, rows: Rows):
     ones, sums = rows.ones(x.dtype), rows.empty_sums(2, x.dtype)
 
     def work(i):
-        part, (plain, with_x) = rows.parts[i], sums[i]
+        piece, part = rows.pieces[i], rows.parts[i]
         if long:
-            kept_where_positive(*(a[rows.pieces[i]] for a in long))
-        add_up(dys[part], ones, plain)
-        add_up(xs[part], ones, with_x, dys[part])
+            kept_where_positive(*(a[piece] for a in long))
+        add_up(dys[part], ones, plain[i])
+        add_up(xs[part], ones, with_x[i], dys[part])
 
-    run(work, range(len(sums)))
-    return rows.fold(total(sums))
+    plain, with_x = sums
+    run(work, range(len(plain)))
+    return rows.fold(sums)
 
 
 def coefficients(dbeta, dgamma, mean, inverse, gamma, count: int):

@@ -56,12 +56,12 @@ class Rows:
         return wide.reshape(len(vectors), -1)
 
     def empty_sums(self, kinds: int, dtype):
-        """Room for so many kinds of sums of each piece, in short rows: (pieces, kinds, summed * C)"""
-        return np.empty((len(self.pieces), kinds, self.summed * self.channels), dtype)
+        """Room for so many kinds of sums of each piece, in short rows: (kinds, pieces, summed * C)"""
+        return np.empty((kinds, len(self.pieces), self.summed * self.channels), dtype)
 
     def fold(self, sums):
-        """Short rows as sums of the channels, in float64: (..., summed * C) -> (..., C)"""
-        return sums.reshape(*sums.shape[:-1], self.summed, self.channels).sum(axis=-2, dtype=np.float64)
+        """Sums in short rows as sums of the channels, in float64: (kinds, ..., summed * C) -> (kinds, C)"""
+        return np.add.reduce(sums.astype(np.float64).reshape(len(sums), -1, self.channels), axis=1)
 
 
 def rows_of(x) -> Rows:
@@ -75,9 +75,10 @@ def _rows(pixels: int, channels: int, *_constants: int) -> Rows:
 
 
 def number_of_pieces(size: int, piece: int | None = None) -> int:
-    """Into how many an array of so many numbers is cut: one, or an even number, equally much for two workers."""
-    count = max(round(size / (piece or PIECE)), 1)
-    return count + count % 2 if count > 1 else 1
+    """Into how many an array of so many numbers is cut: one of few, else an even number, equally much for two
+    workers."""
+    piece = piece or PIECE
+    return 1 if 3 * size < piece else 2 * max(round(size / (2 * piece)), 1)
 
 
 def add_up(piece, ones, out, other=None) -> None:
@@ -89,11 +90,6 @@ def add_up(piece, ones, out, other=None) -> None:
         np.dot(ones[: len(piece)], piece, out=out)
     else:
         np.einsum("ij,ij->j", piece, other, out=out)
-
-
-def total(sums):
-    """The sums of all pieces together, in float64."""
-    return np.add.reduce(sums, axis=0, dtype=np.float64)
 
 
 @lru_cache(maxsize=1024)
