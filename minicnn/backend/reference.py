@@ -207,6 +207,10 @@ class Backend:
 
     # Convolution and pooling at once -------------------------------------------------------------------------------
 
+    def prepare_pooled_kernel(self, w, bias, window: Window, x_shape):
+        """As `prepare_kernel`, for `conv2d_pool` with this kernel and this bias."""
+        return self.prepare_kernel(w, window, x_shape)
+
     def conv2d_pool(self, x, w, window: Window, bias=None, relu=True, keep=True, prepared=None):
         """max_pool([ReLU](conv2d(x, w) + bias)) over windows of 2x2 cells, and what its gradient needs of the rest.
 

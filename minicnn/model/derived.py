@@ -41,17 +41,24 @@ class Derived:
                 found = self.kept[name] = [(w.data, w.version) for w in weights], make()
             return found[1]
 
-    def convolution(self, conv: Any, norm: Any, scale: float, window: Window, x: Array) -> Convolution:
+    def convolution(
+        self, conv: Any, norm: Any, scale: float, window: Window, x: Array, pooled: bool = False
+    ) -> Convolution:
         """The kernel, the bias and the prepared kernel (as the backend makes it, for images like x) of a layer.
 
         norm: a BatchNormalization over its moving statistics, which the kernel takes in, or None. scale: of both.
+        pooled: whether max pooling follows.
         """
         weights = [*conv.own_weights, *(norm.own_weights if norm is not None else ())]
         folding, xp = norm is not None or scale != 1, backend_of(x).xp
 
         def make():
             kernel, bias = fold(conv, norm, scale) if folding else (conv.kernel, conv.bias)
-            prepared = backend_of(x).prepare_kernel(kernel.data, window, x.shape)
+            if pooled:
+                of_bias = None if bias is None else bias.data
+                prepared = backend_of(x).prepare_pooled_kernel(kernel.data, of_bias, window, x.shape)
+            else:
+                prepared = backend_of(x).prepare_kernel(kernel.data, window, x.shape)
             if folding and prepared is not None:  # what is prepared says it all; where a kernel is read, it shows
                 kernel = Tensor(xp.broadcast_to(xp.asarray(xp.nan, kernel.dtype), kernel.shape))
             return kernel, bias, prepared, x.shape

@@ -109,7 +109,7 @@ class Step:
             window = replace(window, pads=self.pads)
         if self.folded:
             norm = None if self.norm is None else self.norm.layer
-            kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data)
+            kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data, self.pooled)
         if self.pooled:
             return apply(ops.Conv2DPool(window, self.relu, prepared), x, kernel, bias)
         return apply(ops.Conv2DAct(window, self.relu, prepared), x, kernel, bias, residual)

@@ -79,11 +79,25 @@ def test_nan_stays(rng):
 def test_cells_that_come_row_by_row(rng, rows):
     """From a convolution of blocks, some rows of several images at a time."""
     cells, bias = rng.normal(size=(3, 4, 2, 4 * 5)), rng.normal(size=5)
-    y, bits, finish = pooled.pooled_blocks(cells.shape[:3], 5, cells.dtype, bias, True, True)
+    y, kept, finish = pooled.pooled_blocks(cells.shape[:3], 5, cells.dtype, bias, True, True)
     for start in range(0, 4, rows):
         part = slice(start, start + rows)
         finish(cells[1:, part], slice(1, 3), part)
     by_cell = cells.reshape(3, 4, 2, 4, 5)
     assert_close(y[1:], np.maximum(by_cell.max(axis=3) + bias, 0)[1:], 1e-14)
-    winners = bits[2] * 2 + np.where(bits[2], bits[1], bits[0])
-    np.testing.assert_array_equal(winners[1:], by_cell.argmax(axis=3)[1:])
+    won = (np.arange(4)[:, None] == by_cell.argmax(axis=3)[..., None, :]) & (y > 0)[..., None, :]
+    np.testing.assert_array_equal(kept[1:], won.transpose(0, 3, 1, 2, 4)[1:])
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 12, 1), (4, 16, 16, 6), (2, 9, 8, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_prepared_kernel(rng, shape, bias):
+    """In planes, as blocks, and one after the other; also for images that it was not prepared for."""
+    x = rng.normal(size=shape).astype("float32")
+    w = rng.normal(size=(5, 5, shape[3], 16)).astype("float32")
+    bias = rng.normal(size=16).astype("float32") if bias else None
+    window = Window(pads="same")
+    prepared = CPU.prepare_pooled_kernel(w, bias, window, x.shape)
+    for images in (x, np.concatenate([x] * 16)):
+        expected = CPU.conv2d_pool(images, w, window, bias)[0]
+        assert_close(CPU.conv2d_pool(images, w, window, bias, prepared=prepared)[0], expected, 2e-6)

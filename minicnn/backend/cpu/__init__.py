@@ -21,10 +21,17 @@ PART_BYTES, FEWEST_IMAGES = 1 << 24, 4  # of a sub-batch: in its largest layer, 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The transform of a kernel for one of Winograd's algorithms, as that one's `transform_kernel` gives it."""
+    """The transform of a kernel for one of Winograd's algorithms, as that one's `transform_kernel` gives it; of a
+    convolution with pooling ("planes", "blocks") the kernel as `pooled.py` has it, and between blocks its transform."""
 
     algorithm: str
     u: np.ndarray
+    transform: "Prepared | None" = None
+
+
+def prepared_for(kind: str, prepared) -> bool:
+    """Whether a kernel was prepared for this algorithm."""
+    return prepared is not None and prepared.algorithm == kind
 
 
 def transformed(w, kind: str, groups: int):
@@ -98,8 +105,7 @@ class CpuBackend(Backend):
             kernel = conv if window.groups == 1 else grouped
             return kernel.conv2d(x, w, window, finish)
         pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
-        fits = prepared is not None and prepared.algorithm == kind
-        u = prepared.u if fits else transformed(w, kind, window.groups)
+        u = prepared.u if prepared_for(kind, prepared) else transformed(w, kind, window.groups)
         if kind == "winograd4x1":
             return narrow.conv2d(x, w, pads, out, finish, u)
         if kind == "lines":
@@ -145,37 +151,47 @@ class CpuBackend(Backend):
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
 
+    def prepare_pooled_kernel(self, w, bias, window, x_shape):
+        """The kernel and the bias as `pooled.py` has them, or the kernel between blocks and its transform."""
+        if not pooled.fits(x_shape, w.shape, window):
+            return super().prepare_pooled_kernel(w, bias, window, x_shape)
+        if not pooled.in_blocks(x_shape, w.shape, window, w.dtype):
+            return Prepared("planes", pooled.kernel_of_cells(w, bias))
+        kernel, (shape, _, halved, _) = pooled.block_kernel(w), pooled.between_blocks(x_shape, w.shape, window)
+        return Prepared("blocks", kernel, self.prepare_kernel(kernel, halved, shape))
+
     def conv2d_pool(self, x, w, window, bias=None, relu=True, keep=True, prepared=None):
-        """As the reference, at once where channels are few; then what is kept are the bits of `pooled.py`."""
+        """As the reference, at once where channels are few; then what is kept are the winners of `pooled.py`."""
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool(x, w, window, bias, relu, keep, prepared)
         dtype = np.result_type(x, w)
         if not pooled.in_blocks(x.shape, w.shape, window, dtype):
-            return pooled.conv2d(x, w, window, bias, relu, keep)
+            kernel = prepared.u if prepared_for("planes", prepared) else pooled.kernel_of_cells(w, bias)
+            return pooled.conv2d(x, w.shape, kernel, window, relu, keep)
         halved, out = pooled.between_blocks(x.shape, w.shape, window)[2:]
-        y, bits, finish = pooled.pooled_blocks((len(x), *out), w.shape[3], dtype, bias, relu, keep)
-        self.convolve(blocks_of_pixels(x), pooled.block_kernel(w), halved, finish)
-        return y, bits
+        y, kept, finish = pooled.pooled_blocks((len(x), *out), w.shape[3], dtype, bias, relu, keep)
+        fits = prepared_for("blocks", prepared)
+        kernel, transform = (prepared.u, prepared.transform) if fits else (pooled.block_kernel(w), None)
+        self.convolve(blocks_of_pixels(x), kernel, halved, finish, transform)
+        return y, kept
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
         """As the reference; dx as a convolution of blocks of 2x2 pixels, and dw, where that may be Winograd's."""
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs)
-        kernel, halved = pooled.block_kernel(w), pooled.between_blocks(x.shape, w.shape, window)[2]
-        n, height, width, c = x.shape
+        shape, kernel_shape, halved, _ = pooled.between_blocks(x.shape, w.shape, window)
 
         def for_x():
-            dx = self.conv2d_input_grad(cells, kernel, (n, height // 2, width // 2, 4 * c), halved)
-            return pixels_of_blocks(dx)
+            return pixels_of_blocks(self.conv2d_input_grad(cells, pooled.block_kernel(w), shape, halved))
 
         def for_w():
-            dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel.shape, halved)
+            dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel_shape, halved)
             return pooled.kernel_of_blocks(dw, w.shape)
 
         if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
-            dw, db, cells = pooled.gradients(dy, y, kept, x, w, window, relu, needs[0])
+            dw, db, cells = pooled.gradients(dy, kept, x, w.shape, window, needs[0])
             return for_x() if needs[0] else None, dw, db
-        cells, db = pooled.gradient_of_cells(dy, y, kept, relu)
+        cells, db = pooled.gradient_of_cells(dy, kept)
         dx, dw = side_by_side(for_x, for_w) if needs[0] else (None, for_w())
         return dx, dw, db
 

@@ -155,18 +155,6 @@ def reading(products: int, depth: int, columns: int, tiles: int) -> float:
     return -(-tiles // MOST_TILES) * products * depth * columns * READ
 
 
-@lru_cache(maxsize=4096)
-def pooled_neighbours(w_shape, width: int) -> int:
-    """How many neighbours of a pooled row share a patch in `pooled.py`: 1, 2, 4 or 8, a divisor of its width."""
-    kh, kw, c, f = w_shape
-
-    def cost(q: int) -> float:
-        depth, columns = (kh + 1) * (kw - 1 + 2 * q) * c, 4 * q * f
-        return (depth * 0.2 + 2 * depth * columns / small_rate(depth, columns) + CALL) / q
-
-    return min((q for q in (1, 2, 4, 8) if width % q == 0), key=cost)
-
-
 def small_rate(depth: int, columns: int) -> float:
     """Operations a nanosecond of a stack of products of such matrices, small where `products.py` can cut them."""
     small = depth * columns * SHORTEST <= SMALL

@@ -1,9 +1,12 @@
 """A convolution of few channels, its bias, ReLU and 2x2 max pooling at once, forward and backward.
 
-Idea: one patch of (KH+1) x (KW-1+2q) pixels holds all that q neighbours of the pooled y read, so that one product with
-the kernel, shifted into its 4q places, gives the four cells of q windows side by side; their maximum is taken while
-they are in the cache, and one number of four is written. What goes on is three bits a window: which cell it was.
-Shapes: patches (P, (KH+1)*(KW-1+2q)*C)   kernel (that, 2*2*q*F), columns by cell, neighbour, filter   y (N, H', W', F).
+Idea: between blocks of 2x2 pixels it is a convolution of stride 1 that gives all four cells of a window. Numbers of one
+place in a block lie in a plane, and a tap of the kernel is that plane shifted, a copy of one long run; a column of all
+taps is a patch. So one product gives each cell of all windows as a plane, and their maximum is one of long runs, taken
+while they are in the cache; the number that remains of four is written. What goes on is which cell
+it was, as four booleans. The ends of the runs, between two rows, are nobody's and are left out.
+Shapes: planes (N', 4C, rows * pitch)   taps (N', K, R), R = H' * pitch, K = tall * wide * 4C and a row of ones for the
+bias   kernel (4F, K)   cells (N', 4F, R)   y (N, H', W', F)
 Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for ReLU. Error in float32: rounding, 2e-7.
 """
 
@@ -12,15 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend.cpu.choice import algorithm, pooled_neighbours
+from minicnn.backend.cpu.choice import algorithm
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, lasting, run, scratch, spans
-from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.rows import constants, tiled
 from minicnn.backend.window import Window
 
 PIECE_NUMBERS = 1 << 15  # of y in a piece that is pooled
-PIECE_BYTES = 3 << 19  # of patches and products of a piece
+PIECE_BYTES = 1 << 20  # of taps and cells of a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 MOST_CHANNELS, MOST_FILTERS = 16, 32  # beyond them products are wide enough without four cells in each
 
@@ -38,186 +40,6 @@ def fits(x_shape, w_shape, window: Window) -> bool:
     even = not any(n % 2 for n in (*pads, *x_shape[1:3]))
     inside = max(pads[:2]) < kh and max(pads[2:]) < kw and min(window.output_size(x_shape[1:3], (kh, kw))) > 1
     return plain and few and even and inside and min(kh, kw) > 1
-
-
-@lru_cache(maxsize=256)
-class Blocks:
-    """How y is cut: q neighbours a row of the products, pieces of whole images."""
-
-    def __init__(self, x_shape, w_shape, window: Window):
-        self.kh, self.kw, self.c, self.f = w_shape
-        oh, ow = window.output_size(x_shape[1:3], w_shape[:2])
-        self.n, self.out = x_shape[0], (oh // 2, ow // 2)
-        self.q = pooled_neighbours(w_shape, self.out[1])
-        self.rows, self.length = self.kh + 1, self.kw - 1 + 2 * self.q
-        self.depth, self.run = self.rows * self.length * self.c, self.q * self.f
-        self.wide = self.out[1] // self.q
-        self.band = 2 * self.out[0] + self.kh - 1, 2 * self.out[1] + self.kw - 1  # pixels that patches lie in
-        (top, _), (left, _) = window.explicit_pads(x_shape[1:3], w_shape[:2])
-        self.read = slice(0, self.band[0] - top), slice(0, self.band[1] - left)  # of x, and where that lies in the band
-        self.inside = slice(top, top + x_shape[1]), slice(left, left + x_shape[2])
-
-    def pieces(self, itemsize: int) -> list[slice]:
-        """Images whose patches and products take about PIECE_BYTES."""
-        return image_spans(self.n, self.out[0] * self.wide * (self.depth + 4 * self.run) * itemsize, PIECE_BYTES)
-
-    def patches(self, x, dtype):
-        """Those of some images, not padded: (P, depth), in this thread's memory."""
-
-        def make():
-            band = scratch("band of blocks", (len(x), *self.band, self.c), dtype)
-            band[...] = 0
-            image, row, pixel, number = band.strides
-            shape = len(x), self.out[0], self.wide, self.rows, self.length * self.c
-            view = np.ndarray(shape, dtype, band, 0, (image, 2 * row, 2 * self.q * pixel, row, number))
-            found = scratch("patches of blocks", shape, dtype)
-            return band[:, *self.inside], as_runs(view), as_runs(found), found.reshape(-1, self.depth)
-
-        inside, view, target, found = lasting("patches of blocks", (self, len(x), dtype), make)
-        np.copyto(inside, x[:, *self.read])
-        np.copyto(target, view)
-        return found
-
-    def kernel(self, w):
-        """w in its 4q places: (depth, 4 * q * F)"""
-        wide = np.zeros((self.rows, self.length, self.c, 2, 2, self.q, self.f), w.dtype)
-        in_places(wide, self.kh, self.kw)[...] = w
-        return wide.reshape(self.depth, -1)
-
-    def fold(self, wide):
-        """The gradient of `kernel`: (depth, 4 * q * F) -> (KH, KW, C, F)"""
-        wide = wide.reshape(self.rows, self.length, self.c, 2, 2, self.q, self.f)
-        return in_places(wide, self.kh, self.kw).sum(axis=(0, 1, 2))
-
-
-def in_places(wide, kh: int, kw: int):
-    """Where in a patch the kernel lies for each cell of each neighbour's window, a view.
-
-    (rows, length, C, 2, 2, q, F) -> (2, 2, q, KH, KW, C, F)
-    """
-    row, pixel, channel, tall, broad, neighbour, number = wide.strides
-    strides = row + tall, pixel + broad, 2 * pixel + neighbour, row, pixel, channel, number
-    return np.ndarray((*wide.shape[3:6], kh, kw, wide.shape[2], wide.shape[6]), wide.dtype, wide, 0, strides)
-
-
-def conv2d(x, w, window: Window, bias=None, relu=True, keep=True):
-    """y (N, H', W', F), and the bits of each window, (3, N, H', W'/q, q*F), if they are to be kept: the second cell of
-    the upper two is the larger, that of the lower two, the lower two's maximum."""
-    blocks = Blocks(x.shape, w.shape, window)
-    kernel = blocks.kernel(w)
-    y = empty((len(x), *blocks.out, blocks.f), np.result_type(x, w))
-    bits = np.empty((3, len(x), blocks.out[0], blocks.wide, blocks.run), bool) if keep else None
-    finish = pool_of(bias, relu, y, bits, blocks.q)
-
-    def work(images):
-        patches = blocks.patches(x[images], y.dtype)
-        cells = product(patches, kernel, scratch("cells", (len(patches), 4 * blocks.run), y.dtype))
-        finish(cells, images, slice(0, blocks.out[0]))
-
-    run(work, blocks.pieces(y.itemsize))
-    return y, bits
-
-
-def pool_of(bias, relu: bool, y, bits, q: int):
-    """finish(cells, images, rows): from the cells (P, 4 * q*F) of some images their rows of y, and their bits if they
-    are kept."""
-    wide, f = y.shape[2:]
-    wide_bias = None if bias is None else tiled(bias, wide)
-    zero = constants(0, wide * f, y.dtype)
-
-    def finish(cells, images, rows):
-        count = images.stop - images.start
-        if count > 1 and rows.stop - rows.start < y.shape[1]:  # which lie apart
-            for i in range(count):
-                finish(cells[i], slice(images.start + i, images.start + i + 1), rows)
-            return
-        target = y[images, rows].reshape(-1, q * f)
-        planes = scratch("planes", (2, 2, *target.shape), y.dtype)
-        as_runs(planes)[...] = as_runs(cells.reshape(-1, 2, 2, q * f)).transpose(1, 2, 0)
-        first, second = planes[:, 0], planes[:, 1]
-        if bits is not None:
-            np.greater(second, first, out=bits[:2, images, rows].reshape(first.shape))
-        upper, lower = np.maximum(first, second, out=first)
-        if bits is not None:
-            np.greater(lower, upper, out=bits[2, images, rows].reshape(target.shape))
-        np.maximum(upper, lower, out=target)
-        target = target.reshape(-1, wide * f)
-        if wide_bias is not None:
-            np.add(target, wide_bias, out=target)
-        if relu:
-            np.maximum(target, zero, out=target)
-
-    return finish
-
-
-def as_runs(cells):
-    """(..., q*F) as items that are copied whole: (...)"""
-    return cells.view(np.dtype((np.void, cells.shape[-1] * cells.itemsize)))[..., 0]
-
-
-def gradients(dy, y, bits, x, w, window: Window, relu=True, cells_wanted=False):
-    """dw, db, and, where dx is wanted, the gradient of the cells as blocks (N, H', W', 4F)."""
-    blocks = Blocks(x.shape, w.shape, window)
-    dtype = y.dtype
-    pieces = blocks.pieces(dtype.itemsize)
-    groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
-    sums = np.zeros((len(groups), blocks.depth, 4 * blocks.run), dtype)
-    biases = np.zeros((len(groups), blocks.run), dtype)
-    found = empty((*y.shape[:3], 4, blocks.f), dtype) if cells_wanted else None
-
-    def work(g):
-        for images in groups[g]:
-            cells = scratch("cells", (len(y[images]) * blocks.out[0] * blocks.wide, 4, blocks.run), dtype)
-            biases[g] += share_out(dy, y, bits, images, relu, cells)
-            if found is not None:
-                by_cell = cells.reshape(*found[images].shape[:2], blocks.wide, 4, blocks.q, blocks.f)
-                np.copyto(found[images].reshape(*by_cell.shape[:3], blocks.q, 4, -1), by_cell.swapaxes(3, 4))
-            patches, part = blocks.patches(x[images], dtype), scratch("part", sums.shape[1:], dtype)
-            np.add(sums[g], sum_of_products(patches, cells.reshape(len(cells), -1), part), out=sums[g])
-
-    run(work, range(len(groups)))
-    db = channel_sums(biases, blocks.f)
-    return blocks.fold(sums.sum(axis=0)), db, None if found is None else found.reshape(*y.shape[:3], -1)
-
-
-def gradient_of_cells(dy, y, bits, relu=True):
-    """The gradient of the cells as blocks, (N, H', W', 4F), and db, for q = 1."""
-    f, pieces = y.shape[3], image_spans(len(y), y[:1].size, PIECE_NUMBERS)
-    cells, biases = empty((*y.shape[:3], 4, f), y.dtype), np.empty((len(pieces), f), y.dtype)
-
-    def work(i):
-        biases[i] = share_out(dy, y, bits, pieces[i], relu, cells[pieces[i]].reshape(-1, 4, f))
-
-    run(work, range(len(pieces)))
-    return cells.reshape(*y.shape[:3], 4 * f), channel_sums(biases, f)
-
-
-def channel_sums(sums, f: int):
-    """(..., q*F) -> (F,), in float64 on the way."""
-    return sums.reshape(-1, f).sum(axis=0, dtype=np.float64).astype(sums.dtype)
-
-
-def share_out(dy, y, bits, images, relu: bool, cells):
-    """Each number of dy to the cell of its window that was the maximum, (P, 4, q*F); gives their sum (q*F,)."""
-    shape, dtype = (len(cells), cells.shape[2]), y.dtype
-    planes, halves = (scratch(name, (2, *k, *shape), dtype) for name, k in (("planes", (2,)), ("halves", ())))
-    share = planes[0, 0]  # of what is not handed out yet; a mask is made a number before it multiplies
-    upstream = dy[images].reshape(shape)
-    if relu:
-        positive = np.greater(y[images].reshape(shape), 0, out=scratch("hit", shape, bool))
-        np.copyto(share, positive)
-        upstream = np.multiply(upstream, share, out=scratch("rest", shape, dtype))
-    sums = np.matmul(constants(1, len(cells), dtype), upstream)
-    upper, lower = halves
-    np.copyto(share, bits[2, images].reshape(shape))
-    np.multiply(upstream, share, out=lower)
-    np.subtract(upstream, lower, out=upper)
-    first, second = planes[:, 0], planes[:, 1]
-    np.copyto(second, bits[:2, images].reshape(second.shape))
-    np.multiply(halves, second, out=second)
-    np.subtract(halves, second, out=first)
-    as_runs(cells)[...] = as_runs(planes).reshape(4, -1).T
-    return sums
 
 
 # As blocks of 2x2 pixels ----------------------------------------------------------------------------------------------
@@ -239,19 +61,11 @@ def between_blocks(x_shape, w_shape, window: Window) -> tuple[Any, Any, Window, 
     return *shapes, halved, (oh // 2, ow // 2)
 
 
-def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
-    """y and the bits, as of `conv2d`, and finish(tile, images, rows), which makes them from the cells as blocks,
-    (N', rows, W', 4F)."""
-    y = empty((*shape, f), dtype)
-    bits = np.empty((3, *y.shape), bool) if keep else None
-    return y, bits, pool_of(bias, relu, y, bits, 1)
-
-
 def block_kernel(w):
     """The kernel as one between blocks of 2x2 pixels: (KH, KW, C, F) -> (KH//2 + 1, KW//2 + 1, 4C, 4F)"""
     kh, kw, c, f = w.shape
     tall, wide = kh // 2 + 1, kw // 2 + 1
-    found = np.zeros((2 * tall, 2 * wide, c, 2, 2, 1, f), w.dtype)
+    found = np.zeros((2 * tall, 2 * wide, c, 2, 2, f), w.dtype)
     in_places(found, kh, kw)[...] = w
     found = found.reshape(tall, 2, wide, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
     return found.reshape(tall, wide, 4 * c, 4 * f)
@@ -262,4 +76,209 @@ def kernel_of_blocks(kernel, w_shape):
     kh, kw, c, f = w_shape
     tall, wide = kernel.shape[:2]
     cells = kernel.reshape(tall, wide, 2, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
-    return in_places(cells.reshape(2 * tall, 2 * wide, c, 2, 2, 1, f), kh, kw).sum(axis=(0, 1, 2))
+    return in_places(cells.reshape(2 * tall, 2 * wide, c, 2, 2, f), kh, kw).sum(axis=(0, 1))
+
+
+def in_places(patch, kh: int, kw: int):
+    """Where in a patch the kernel lies for each cell of a window, a view.
+
+    (2 tall, 2 wide, C, 2, 2, F) -> (2, 2, KH, KW, C, F)
+    """
+    row, pixel, channel, tall, broad, number = patch.strides
+    shape = 2, 2, kh, kw, patch.shape[2], patch.shape[5]
+    return np.ndarray(shape, patch.dtype, patch, 0, (row + tall, pixel + broad, row, pixel, channel, number))
+
+
+# In planes ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+class Planes:
+    """How blocks lie in planes, and how they are cut: pieces of whole images."""
+
+    def __init__(self, x_shape, w_shape, window: Window):
+        blocks, kernel, halved, self.out = between_blocks(x_shape, w_shape, window)
+        (self.n, height, width, self.places), self.f = blocks, w_shape[3]
+        self.tall, self.wide = kernel[:2]
+        self.rows, self.pitch = self.out[0] + self.tall - 1, self.out[1] + self.wide - 1
+        self.run = self.out[0] * self.pitch
+        self.depth = self.tall * self.wide * self.places + 1
+        (top, _), (left, _) = halved.explicit_pads(blocks[1:3], kernel[:2])
+        self.inside = slice(top, top + height), slice(left, left + width)
+
+    def pieces(self, itemsize: int) -> list[slice]:
+        """Images whose taps and cells take about PIECE_BYTES."""
+        return image_spans(self.n, self.run * (self.depth + 4 * self.f) * itemsize, PIECE_BYTES)
+
+    def taps(self, x, dtype):
+        """Those of some images: (N', K, R), in this thread's memory."""
+
+        def make():
+            area = self.rows * self.pitch
+            planes = scratch("planes of blocks", (len(x), self.places * area + self.wide - 1), dtype)
+            planes[...] = 0
+            pixels = planes[:, : self.places * area].reshape(len(x), 2, 2, -1, self.rows, self.pitch)
+            image, number = planes.strides
+            shape = len(x), self.tall, self.wide, self.places, self.run
+            strides = image, self.pitch * number, number, area * number, number
+            found = scratch("taps of blocks", (len(x), self.depth, self.run), dtype)
+            found[:, -1] = 1
+            view = np.ndarray(shape, dtype, planes, 0, strides)
+            return pixels[..., *self.inside].transpose(0, 4, 1, 5, 2, 3), view, found[:, :-1].reshape(shape), found
+
+        inside, view, target, found = lasting("taps of blocks", (self, len(x), dtype), make)
+        np.copyto(inside, x.reshape(inside.shape))
+        np.copyto(target, view)
+        return found
+
+    def upstream(self, count: int, dtype):
+        """Room for numbers of so many images, (N', F, R), zero at the ends of rows; and without these,
+        (N', H', W', F)."""
+
+        def make():
+            found = scratch("upstream of blocks", (count, self.f, self.run), dtype)
+            found[...] = 0
+            return found, self.pooled(found)
+
+        return lasting("upstream of blocks", (self, count, dtype), make)
+
+    def pooled(self, numbers):
+        """Planes as images, without what lies at the ends of rows: (N', F, R) -> (N', H', W', F), a view."""
+        rows = numbers.reshape(len(numbers), self.f, self.out[0], self.pitch)
+        return rows[..., : self.out[1]].transpose(0, 2, 3, 1)
+
+
+def kernel_of_cells(w, bias=None):
+    """w as the kernel of each cell, and the bias, which all of them have: (4F, K)"""
+    kernel = block_kernel(w)
+    kernel = kernel.reshape(-1, kernel.shape[3]).T
+    found = empty((len(kernel), kernel.shape[1] + 1), w.dtype)
+    found[:, :-1] = kernel
+    found[:, -1] = 0 if bias is None else tiled(bias, 4)
+    return found
+
+
+def conv2d(x, w_shape, kernel, window: Window, relu=True, keep=True):
+    """y (N, H', W', F), and `winners` (N, 4, F * R), if they are to be kept.   kernel: (4F, K), of `kernel_of_cells`"""
+    planes, dtype = Planes(x.shape, w_shape, window), np.result_type(x, kernel)
+    y, size = empty((len(x), *planes.out, planes.f), dtype), planes.f * planes.run
+    kept = np.empty((len(x), 4, size), bool) if keep else None
+
+    def work(images):
+        taps = planes.taps(x[images], dtype)
+        cells, most = (scratch(name, (len(taps), *k, size), dtype) for name, k in (("cells", (4,)), ("most", ())))
+        np.matmul(kernel, taps, out=cells.reshape(len(taps), 4 * planes.f, -1))
+        np.maximum.reduce(cells, axis=1, out=most, initial=0 if relu else None)
+        np.copyto(y[images], planes.pooled(most))
+        if kept is not None:
+            winners(cells, most, most if relu else None, kept[images])
+
+    run(work, planes.pieces(y.itemsize))
+    return y, kept
+
+
+def gradients(dy, kept, x, w_shape, window: Window, cells_wanted=False):
+    """dw, db, and, where dx is wanted, the gradient of the cells as blocks (N, H', W', 4F)."""
+    planes, dtype = Planes(x.shape, w_shape, window), dy.dtype
+    pieces, f = planes.pieces(dtype.itemsize), planes.f
+    groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
+    sums = np.zeros((len(groups), 4 * f, planes.depth), dtype)
+    found = empty((*dy.shape[:3], 4, f), dtype) if cells_wanted else None
+
+    def work(g):
+        for images in groups[g]:
+            count = len(dy[images])
+            upstream, target = planes.upstream(count, dtype)
+            np.copyto(target, dy[images])
+            cells = share_out(upstream.reshape(count, -1), kept[images]).reshape(count, 4 * f, -1)
+            if found is not None:
+                for i in range(4):
+                    np.copyto(found[images, :, :, i], planes.pooled(cells[:, i * f : (i + 1) * f]))
+            parts = scratch("part", (count, *sums.shape[1:]), dtype)
+            np.matmul(cells, planes.taps(x[images], dtype).swapaxes(1, 2), out=parts)
+            sums[g] += np.add.reduce(parts)
+
+    run(work, range(len(groups)))
+    total = np.add.reduce(sums)
+    dw = kernel_of_blocks(total[:, :-1].T.reshape(planes.tall, planes.wide, -1, 4 * f), w_shape)
+    return dw, channel_sums(total[:, -1], f), None if found is None else found.reshape(*dy.shape[:3], -1)
+
+
+def winners(cells, most, y, found) -> None:
+    """Which cell of a window was the largest, the first of equal ones, and none where ReLU's y is 0: booleans (N', 4,
+    R).   cells: (N', 4, R), overwritten   most, y: (N', R), y None without ReLU"""
+    n, _, size = cells.shape
+    right, rows = scratch("right", (n, 2, size), bool), scratch("rows", (n, 2, size), bool)
+    np.greater(cells[:, 1::2], cells[:, ::2], out=right)
+    np.greater(most, np.maximum(cells[:, 0], cells[:, 1], out=cells[:, 0]), out=rows[:, 1])
+    if y is None:
+        np.logical_not(rows[:, 1], out=rows[:, 0])
+    else:
+        positive = np.greater(y, 0, out=rows[:, 0])
+        np.logical_and(rows[:, 1], positive, out=rows[:, 1])
+        np.greater(positive, rows[:, 1], out=rows[:, 0])
+    found = found.reshape(n, 2, 2, size)
+    np.logical_and(right, rows, out=found[:, :, 1])
+    np.greater(rows, found[:, :, 1], out=found[:, :, 0])
+
+
+def share_out(upstream, kept):
+    """Each number of a window, (N', R), to the cell that won, (N', 4, R), in this thread's memory."""
+    cells = scratch("cells", kept.shape, upstream.dtype)
+    np.copyto(cells, kept)  # a boolean is made a number before it multiplies
+    return np.multiply(cells, upstream[:, None], out=cells)
+
+
+def channel_sums(sums, f: int):
+    """(..., F) -> (F,), in float64 on the way."""
+    return sums.reshape(-1, f).sum(axis=0, dtype=np.float64).astype(sums.dtype)
+
+
+# Cells from a convolution of blocks -----------------------------------------------------------------------------------
+
+
+def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
+    """y and the winners, (N, 4, H', W', F), and finish(tile, images, rows), which makes them from the cells as blocks,
+    (N', rows, W', 4F)."""
+    y = empty((*shape, f), dtype)
+    kept = np.empty((shape[0], 4, *y.shape[1:]), bool) if keep else None
+    bias = None if bias is None else tiled(bias, shape[2])
+    zero = constants(0, shape[2] * f, dtype)
+
+    def finish(blocks, images, rows):
+        target = y[images, rows].reshape(images.stop - images.start, -1, len(zero))
+        flat = len(target), target[0].size
+        cells = scratch("cells", (flat[0], 4, flat[1]), dtype)
+        as_runs(cells.reshape(len(cells), 4, -1, f))[...] = as_runs(blocks.reshape(len(cells), -1, 4, f)).swapaxes(1, 2)
+        most = np.maximum.reduce(cells, axis=1, out=scratch("most", flat, dtype))
+        if bias is None:
+            np.copyto(target, most.reshape(target.shape))
+        else:
+            np.add(most.reshape(target.shape), bias, out=target)
+        if relu:
+            np.maximum(target, zero, out=target)
+        if kept is not None:
+            winners(cells, most, target.reshape(flat) if relu else None, kept[images, :, rows].reshape(cells.shape))
+
+    return y, kept, finish
+
+
+def gradient_of_cells(dy, kept):
+    """The gradient of the cells as blocks, (N, H', W', 4F), and db."""
+    f, pieces = dy.shape[3], image_spans(len(dy), dy[:1].size, PIECE_NUMBERS)
+    blocks, biases = empty((*dy.shape[:3], 4, f), dy.dtype), np.empty((len(pieces), f), dy.dtype)
+
+    def work(i):
+        target, upstream = blocks[pieces[i]], dy[pieces[i]]
+        flat = len(target), 4, -1
+        cells = share_out(upstream.reshape(flat[0], -1), kept[pieces[i]].reshape(flat)).reshape(*flat, f)
+        as_runs(target.reshape(flat[0], -1, 4, f))[...] = as_runs(cells).swapaxes(1, 2)
+        np.dot(constants(1, target.size // f, dy.dtype), cells.reshape(-1, f), out=biases[i])
+
+    run(work, range(len(pieces)))
+    return blocks.reshape(*dy.shape[:3], 4 * f), channel_sums(biases, f)
+
+
+def as_runs(cells):
+    """(..., F) as items that are copied whole: (...)"""
+    return cells.view(np.dtype((np.void, cells.shape[-1] * cells.itemsize)))[..., 0]
