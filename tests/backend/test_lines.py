@@ -1,4 +1,4 @@
-"""Kernels of one row or column, and larger ones, by F(4, K) on whole lines, against the reference in float64."""
+"""Kernels of one row or column, and larger ones, by F(m, K) on whole lines, against the reference in float64."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.backend.epilogues import check_epilogue_and_prepared_kernel
 from tests.checks import assert_close
 
 REFERENCE = Backend(np)
-TOLERANCE = {3: 2e-6, 5: 6e-6, 7: 1.5e-5}
+TOLERANCE = {3: 2e-6, 5: 8e-6, 7: 2.5e-5}
 SHAPES = [  # x, F, window or the pads along the kernel
     ((2, 7, 9, 3), 5, Window(pads="same")),
     ((3, 17, 17, 4), 7, Window(pads="same")),
@@ -64,7 +64,7 @@ def test_epilogue_and_prepared_kernel(piece_bytes, rng, kernel):
     check_epilogue_and_prepared_kernel(rng, (*kernel, 5, 4))
 
 
-@pytest.mark.parametrize(("kernel", "stated"), [((1, 3), 1.5e-6), ((1, 7), 5e-6), ((5, 5), 4e-6)])
+@pytest.mark.parametrize(("kernel", "stated"), [((1, 3), 1.5e-6), ((1, 7), 9e-6), ((5, 5), 8e-6)])
 def test_the_error_that_the_docstring_states(monkeypatch, rng, kernel, stated):
     monkeypatch.setattr(config.config, "conv", "winograd4x1")
     x, w = rng.normal(size=(4, 24, 24, 64)).astype("float32"), rng.normal(size=(*kernel, 64, 16)).astype("float32")
@@ -73,10 +73,10 @@ def test_the_error_that_the_docstring_states(monkeypatch, rng, kernel, stated):
     assert_close(CPU.conv2d(x, w, window), exact, stated)
 
 
-@pytest.mark.parametrize("k", [3, 5, 7])
-def test_points(rng, k):
-    a, g, b = cook_toom(ROW_POINTS[k], 4, k)
-    x, w = rng.normal(size=k + 3), rng.normal(size=k)
+@pytest.mark.parametrize(("k", "m"), [(k, m) for k, sets in ROW_POINTS.items() for m in sets])
+def test_points(rng, k, m):
+    a, g, b = cook_toom(ROW_POINTS[k][m], m, k)
+    x, w = rng.normal(size=k + m - 1), rng.normal(size=k)
     assert_close(a @ ((g @ w) * (b @ x)), np.correlate(x, w), 1e-12)
 
 

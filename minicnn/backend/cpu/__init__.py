@@ -34,12 +34,12 @@ def prepared_for(kind: str, prepared) -> bool:
     return prepared is not None and prepared.algorithm == kind
 
 
-def transformed(w, kind: str, groups: int):
-    """The transform of w for one of Winograd's algorithms."""
+def transformed(w, kind: str, groups: int, out):
+    """The transform of w for one of Winograd's algorithms, and images of y of the size `out`."""
     if kind == "winograd4x1":
         return narrow.transform_kernel(w)
     if kind == "lines":
-        return lines.transform_kernel(w)
+        return lines.transform_kernel(w, out)
     return winograd.transform_kernel(w, TILES[kind], groups)
 
 
@@ -90,7 +90,7 @@ class CpuBackend(Backend):
         """Winograd's transform of w, where that is how images of `x_shape` are convolved."""
         out = window.output_size(x_shape[1:3], w.shape[:2])
         kind = algorithm(x_shape, w.shape, window, out, w.dtype, PREPARED)
-        return None if kind == "direct" else Prepared(kind, transformed(w, kind, window.groups))
+        return None if kind == "direct" else Prepared(kind, transformed(w, kind, window.groups, out))
 
     def conv2d(self, x, w, window, bias=None, scale=None, shift=None, residual=None, relu=False, prepared=None):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
@@ -105,11 +105,11 @@ class CpuBackend(Backend):
             kernel = conv if window.groups == 1 else grouped
             return kernel.conv2d(x, w, window, finish)
         pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
-        u = prepared.u if prepared_for(kind, prepared) else transformed(w, kind, window.groups)
+        u = prepared.u if prepared_for(kind, prepared) else transformed(w, kind, window.groups, out)
         if kind == "winograd4x1":
             return narrow.conv2d(x, w, pads, out, finish, u)
         if kind == "lines":
-            return lines.conv2d(x, u, pads, out, lines.axis(w.shape), finish)
+            return lines.conv2d(x, u, pads, out, w.shape, finish)
         return winograd.conv2d(x, u, pads, out, TILES[kind], finish)
 
     def conv2d_input_grad(self, dy, w, x_shape, window):
@@ -126,7 +126,7 @@ class CpuBackend(Backend):
             return narrow.input_grad(dy, w, pads, size)
         if kind == "lines":
             pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(w.shape[:2], pads, strict=True))
-            return lines.conv2d(dy, lines.transform_kernel(conv.turned(w)), pads, size, lines.axis(w.shape))
+            return lines.conv2d(dy, lines.transform_kernel(w, size, turned=True), pads, size, w.shape)
         if grouped.is_depthwise(w.shape, window.groups):
             return grouped.depthwise_input_grad(dy, w, x_shape, window)
         if window.dilation == (1, 1):

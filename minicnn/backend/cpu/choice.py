@@ -8,7 +8,7 @@ reaches `rate`, which falls where it has few columns.
     winograd  tiles * (t*t*(C + F)*TRANSFORM + 2*t*t*C*F / small(C, width of a panel of F) + TILE)
               + reading of the transformed w + its transform
     rows      tiles of 4 x r * (6*K*SPREAD + 2*6*K*r*F / small(K, r*F) + 10*r*F*GATHER + CALL) + the same,  K = (r+2)*C
-    lines     segments of T tiles of 4: t*T*((MOVE + 2*L/RATE)*C + 2*C*F / small(C, F) + (MOVE + 2*4*T/RATE)*F)
+    lines     segments of T tiles of m: t*T*((MOVE + 2*L/RATE)*C + 2*C*F / small(C, F) + (MOVE + 2*m*T/RATE)*F)
 
 Groups are counted as the blocks that they are merged into (`blocks.py`), each a convolution of its own.
 k neighbours share a patch in a direct convolution. Each pass of a training step transforms w or sums up a
@@ -63,7 +63,7 @@ def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 1.0)
 
 
 def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float) -> str:
-    """The same for kernels that `lines.py` convolves, with four rows or columns at a time."""
+    """The same for kernels that `lines.py` convolves, with some rows or columns at a time."""
     if config.conv != "auto":
         return "lines" if config.conv == "winograd4x1" else "direct"
     pixels, numbers = x_shape[0] * out[0] * out[1], math.prod(w_shape)
@@ -129,10 +129,11 @@ def lines_cost(w_shape, pixels: int, out) -> float:
     """Nanoseconds of a convolution along lines of y, of size `out`."""
     along, (c, f) = lines.axis(w_shape), w_shape[2:]
     k, rows, length = w_shape[along - 1], w_shape[0] if along == 2 else 1, out[along - 1]
-    tiles = -(-length // lines.M)
-    segments = -(-tiles // lines.TILES)
-    each = lines.M * -(-tiles // segments)  # numbers of y in a segment
-    products = (k + lines.M - 1) * tiles * (1 + (rows - 1) / out[0])  # of some lines of padding as well
+    m = lines.tile(k, length)
+    tiles = -(-length // m)
+    segments = -(-tiles // (lines.LONGEST // m))
+    each = m * -(-tiles // segments)  # numbers of y in a segment
+    products = (k + m - 1) * tiles * (1 + (rows - 1) / out[0])  # of some lines of padding as well
     forth, back = ((MOVE + 2 * cells / RATE) for cells in (min(each + k - 1, length), each))
     return pixels / length * products * (forth * c + 2 * rows * c * f / small_rate(rows * c, f) + back * f)
 

@@ -15,10 +15,17 @@ POINTS = {
     2: (Fraction(0), Fraction(1), Fraction(-1)),
     4: (Fraction(0), Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2)),
 }  # and infinity
-ROW_POINTS = {  # of F(4, k) along one axis, the best of some hundred sets for each
-    3: POINTS[4],
-    5: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-1/2", "5/3", "-5/3"))),
-    7: tuple(map(Fraction, ("0", "3/4", "-3/4", "4/3", "-4/3", "2/5", "-2/5", "5/2", "-5/2"))),
+
+
+def _symmetric(*sizes: str) -> tuple[Fraction, ...]:
+    """0, and each number with either sign."""
+    return Fraction(0), *(sign * Fraction(size) for size in sizes for sign in (1, -1))
+
+
+ROW_POINTS = {  # of F(m, k) along one axis by k and m, the best of some hundred sets for each
+    3: {4: POINTS[4]},
+    5: {4: _symmetric("1", "1/2", "5/3"), 6: _symmetric("3/7", "5/6", "6/5", "7/3")},
+    7: {4: _symmetric("3/4", "4/3", "2/5", "5/2"), 6: _symmetric("1", "3/4", "4/3", "2/5", "5/2")},
 }
 
 
@@ -48,8 +55,13 @@ def points(m: int) -> Points:
 
 @dataclass(frozen=True)
 class RowPoints:
-    """F(4, k) along one axis, t = k + 3.   input: (t, t)   kernel: (t, k)   output: (4, t)   upstream: (t, 4) of dy"""
+    """F(m, k) along one axis, t = m + k - 1.
 
+    input: (t, t)   kernel: (t, k)   output: (m, t)   upstream: (t, m) of dy
+    """
+
+    m: int
+    t: int
     input: np.ndarray
     kernel: np.ndarray
     output: np.ndarray
@@ -57,10 +69,10 @@ class RowPoints:
 
 
 @lru_cache
-def row_points(k: int = 3) -> RowPoints:
-    """The matrices of F(4, k), for k = 3, 5 and 7, in float32."""
-    a, g, b = cook_toom(ROW_POINTS[k], 4, k)
-    return RowPoints(_single(b), _single(g), _single(a), _single(a.T))
+def row_points(k: int = 3, m: int = 4) -> RowPoints:
+    """The matrices of F(m, k), for those of ROW_POINTS, in float32."""
+    a, g, b = cook_toom(ROW_POINTS[k][m], m, k)
+    return RowPoints(m, m + k - 1, _single(b), _single(g), _single(a), _single(a.T))
 
 
 def cook_toom(finite, m: int, k: int = 3):
