@@ -369,10 +369,10 @@ def sweep(
     `backward`. A tensor is yielded before its op is asked.
     """
     waiting: list[tuple[int, Tensor]] = [(-y.order, y)]
-    gradients = {y: dy}
+    gradients = {y: (dy, False)}
     while waiting:
         _, tensor = heapq.heappop(waiting)
-        dy = gradients.pop(tensor)
+        dy, _ = gradients.pop(tensor)
         yield tensor, dy
         for parent in _hand_on(tensor, dy, gradients, probe, wanted):
             heapq.heappush(waiting, (-parent.order, parent))
@@ -380,19 +380,25 @@ def sweep(
             tensor.op, tensor.parents = FREED, ()
 
 
-def _hand_on(tensor: Tensor, dy: Array, gradients: dict[Tensor, Array], probe: Probe | None, wanted) -> list[Tensor]:
+def _hand_on(
+    tensor: Tensor, dy: Array, gradients: dict[Tensor, tuple[Array, bool]], probe: Probe | None, wanted
+) -> list[Tensor]:
     """Adds to `gradients` what the op behind `tensor` returns; gives the parents that are new there.
 
+    A gradient stands there with whether nobody else holds it: then the next one is added to it in place.
     A function of its own, so that no edge outlives it: an edge holds its op, and the op all that it kept.
     """
     new = []
     for edge, gradient in edges_of(tensor, dy, wanted):
         if probe is not None:
             probe(edge, gradient)
+        backend = backend_of(gradient)
         if edge.parent in gradients:
-            gradients[edge.parent] = backend_of(gradient).add(gradients[edge.parent], gradient)
+            total, ours = gradients[edge.parent]
+            gradients[edge.parent] = backend.add(total, gradient, overwrite=ours), True
         else:
-            gradients[edge.parent] = gradient
+            ours = probe is None and edge.op.fresh and not backend.xp.may_share_memory(gradient, dy)
+            gradients[edge.parent] = gradient, ours
             new.append(edge.parent)
     return new
 

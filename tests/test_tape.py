@@ -100,6 +100,28 @@ def test_consumers_are_swept_before_what_they_consume(x):
     assert [type(c.op).__name__ for c, _ in order] == ["_Freed"] * len(order)
 
 
+@pytest.mark.parametrize("probing", [False, True])
+def test_sums_at_a_fork_are_written_to_nobody_elses_array(xp, rng, probing):
+    """Of the three gradients of u the first is dy itself, those of t are new; a probe may keep any of them."""
+    kept = []
+    r, s, weight = (leaf(xp, rng.normal(size=shape)) for shape in ((2, 64, 64, 4), (2, 64, 64, 4), (1, 1, 4, 4)))
+    u, t, dy = r * 2.0, s * 2.0, xp.asarray(rng.normal(size=r.shape))
+    u.retain_grad(), t.retain_grad()
+    before = dy.copy()
+    convolved = apply(ops.Conv2D(), u, weight) + apply(ops.Conv2D(), u, weight)
+    normed = apply(ops.BatchNormAct(relu=False), t, None, None, u) + apply(ops.Conv2D(), t, weight)
+    (convolved + normed).backward(dy, probe=(lambda _, g: kept.append((g, g.copy()))) if probing else None)
+    np.testing.assert_array_equal(to_numpy(dy), to_numpy(before))
+    for gradient, copied in kept:
+        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(copied))
+    back = to_numpy(dy) @ to_numpy(weight.data)[0, 0].T
+    assert_close(u.grad, to_numpy(dy) + 2 * back)
+    norm = ops.BatchNorm()
+    norm(t.data, None, None)
+    assert_close(t.grad, back + to_numpy(norm.backward(dy)[0]))
+    assert_close(r.grad, 2 * to_numpy(u.grad))
+
+
 def test_two_outputs_share_a_part_of_the_tape(x):
     shared = x * x
     first, second = shared.sum(), (shared * 3.0).sum()

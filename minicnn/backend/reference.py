@@ -311,8 +311,8 @@ class Backend:
         """dy where y = ReLU(x) is above 0, else 0."""
         return dy * (y > 0)
 
-    def add(self, a, b, relu=False):
-        """[ReLU](a + b), two arrays of one shape."""
+    def add(self, a, b, relu=False, overwrite=False):
+        """[ReLU](a + b), two arrays of one shape; with `overwrite` it may be written to a."""
         return self.relu(a + b) if relu else a + b
 
     def log_softmax(self, x, axis=-1):

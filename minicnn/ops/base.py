@@ -20,6 +20,7 @@ class Op:
 
     backend: Backend
     needs: tuple[bool, ...] = ()
+    fresh = False  # whether nobody else holds the gradients that `backward` gives, except for dy and views of it
     of_logits = False  # whether y are probabilities and x their logits, from which a loss computes exactly
 
     def __call__(self, *arrays: Array | None) -> Array:

@@ -13,6 +13,8 @@ class Conv2D(Op):
     A depthwise convolution is the case G = C. prepared: what `backend.prepare_kernel` made of w, where it is at hand.
     """
 
+    fresh = True
+
     def __init__(self, window: Window | None = None, prepared=None):
         self.window, self.prepared = window or Window(), prepared
 

@@ -12,6 +12,8 @@ class BatchNorm(Op):
     Afterwards `mean` and `variance` (biased) hold the moments, (C,): the layer moves its statistics with them.
     """
 
+    fresh = True
+
     def __init__(self, epsilon: float = 1e-3):
         self.epsilon = epsilon
 

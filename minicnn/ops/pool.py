@@ -7,6 +7,8 @@ from minicnn.ops.base import Op
 class Pool2D(Op):
     """What max and average pooling share: a window of `size` = (KH, KW), its strides and pads."""
 
+    fresh = True
+
     def __init__(self, size: tuple[int, int], window: Window | None = None):
         self.size, self.window = size, window or Window(strides=size)
 

@@ -198,6 +198,20 @@ def test_elementwise(small_pieces, rng, dtype):
         np.testing.assert_array_equal(got, expected)
 
 
+def test_a_sum_in_place(small_pieces, rng):
+    """Where the first array may be written to at all, and holds what the sum does."""
+    a, b = rng.normal(size=(2, 8, 9, 5))
+    expected = a + b
+    assert CPU.add(a, b, overwrite=True) is a
+    np.testing.assert_array_equal(a, expected)
+    single, turned, frozen = b.astype("float32"), np.asfortranarray(b), b.copy()
+    frozen.flags.writeable = False
+    for other in (single, turned, frozen):
+        before = other.copy()
+        assert_close(CPU.add(other, a, overwrite=True), before + a, 1e-12)
+        np.testing.assert_array_equal(other, before)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.5])
 def test_padding(small_pieces, rng, value):
     x, pads = rng.normal(size=(3, 6, 5, 7)).astype("float32"), ((2, 0), (1, 3))

@@ -303,9 +303,9 @@ class CpuBackend(Backend):
         """As the reference, in pieces."""
         return pieces.relu_grad(dy, y) if y.size >= SMALL else super().relu_grad(dy, y)
 
-    def add(self, a, b, relu=False):
+    def add(self, a, b, relu=False, overwrite=False):
         """As the reference, in one sweep."""
-        return pieces.add(a, b, relu) if a.size >= SMALL else super().add(a, b, relu)
+        return pieces.add(a, b, relu, overwrite) if a.size >= SMALL else super().add(a, b, relu)
 
     # Weights -------------------------------------------------------------------------------------------------------
 

@@ -53,9 +53,10 @@ def kept_where_positive(dy, y, out) -> None:
     np.multiply(bits, dy, out=bits)
 
 
-def add(a, b, relu=False):
-    """[ReLU](a + b)"""
-    y = empty(a.shape, np.result_type(a, b))
+def add(a, b, relu=False, overwrite=False):
+    """[ReLU](a + b), written to a where that may be: a new array would have to come into the cache as well."""
+    dtype = np.result_type(a, b)
+    y = a if overwrite and a.dtype == dtype and a.flags.carray else empty(a.shape, dtype)
     left, right, target = a.reshape(-1), b.reshape(-1), y.reshape(-1)
 
     def work(part):
