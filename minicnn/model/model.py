@@ -16,6 +16,7 @@ from minicnn.model.config import model_config
 from minicnn.model.derived import Derived
 from minicnn.model.graph import order
 from minicnn.model.plan import Pass
+from minicnn.model.plans import Plans
 from minicnn.model.summary import summary
 from minicnn.names import snake_case, unknown
 from minicnn.tensor import Tensor
@@ -44,7 +45,7 @@ class Model(Layer):
         self.named = name is not None
         self.compiled: Compiled | None = None
         self.stop_training = False
-        self.derived = Derived()
+        self.derived, self.plans = Derived(), Plans()
         self.step = 0
         self._connected = False
         if inputs is not None or outputs is not None:

@@ -9,6 +9,7 @@ them are where a tap wants to see them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from minicnn import functions, layers, ops
@@ -59,6 +60,18 @@ class Step:
         """The symbols that it gives."""
         return self.nodes[-1].outputs
 
+    @cached_property
+    def weights(self) -> list[Any]:
+        """Those of its nodes."""
+        return [w for node in self.nodes for w in node.layer.own_weights]
+
+    @cached_property
+    def window(self) -> Window:
+        """How the kernel of a convolution walks over what it is given."""
+        layer: Any = self.head.layer  # type: ignore[union-attr]
+        window = layer.window(layer.groups)
+        return replace(window, pads=self.pads) if self.pads else window
+
     def run(self, given: list[Tensor], context: Pass) -> list[Tensor]:
         """The outputs for what the parents gave."""
         if self.head is None and self.norm is None and not (self.total and self.relu):
@@ -81,7 +94,7 @@ class Step:
     def fits(self, given: list[Tensor]) -> bool:
         """Whether shapes and types are those of a plain group: nothing is broadcast, nothing takes a wider type."""
         dtype = given[0].dtype
-        for array in (*given, *(w for node in self.nodes for w in node.layer.own_weights)):
+        for array in (*given, *self.weights):
             if array.dtype != dtype:
                 return False
         if len(given) == 1:
@@ -104,9 +117,7 @@ class Step:
         """A convolution or a dense layer with what follows on each tile."""
         if type(layer) is layers.Dense:
             return apply(ops.DenseReLU(), x, layer.kernel, layer.bias)
-        kernel, bias, prepared, window = layer.kernel, layer.bias, None, layer.window(layer.groups)
-        if self.pads:
-            window = replace(window, pads=self.pads)
+        kernel, bias, prepared, window = layer.kernel, layer.bias, None, self.window
         if self.folded:
             norm = None if self.norm is None else self.norm.layer
             kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data, self.pooled)

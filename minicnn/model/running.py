@@ -10,7 +10,8 @@ from minicnn.layers import activations
 from minicnn.layers.base import Layer
 from minicnn.layers.inputs import InputLayer, Operation
 from minicnn.layers.symbols import Symbol
-from minicnn.model.plan import Pass, Step, count_uses, grouped, singles
+from minicnn.model.plan import Pass, Step, grouped, singles
+from minicnn.model.plans import Part, largest
 from minicnn.tensor import Tensor, no_grad, recording
 
 Values = dict[int, Tensor]
@@ -20,25 +21,31 @@ HEAVY = 4  # images of a small sub-batch
 def run(model: Any, values: Values, context: Pass, tap: Any = None) -> list[Tensor]:
     """The outputs of a model for the inputs `values`, by the id of their symbols; `values` is used up."""
     if not context.planned:
-        return through(singles(model.steps), values, model.outputs, context, tap)
+        return through(Part(singles(model.steps), model.outputs), values, context, tap)
     folding = not (context.training or recording())
     if not folding:
         model.derived.clear()  # what was made for inference is out of date after this step
+    mode = context.training, folding
+    whole, front, back = model.plans.get(mode, model.steps, lambda: parts_of(model, context, folding))
+    count = len(next(iter(values.values())).data)
+    if front is None or any(x.ndim == 0 or len(x.data) != count for x in values.values()):
+        return through(whole, values, context)
+    values.update(zip(map(id, front.results), in_parts(front, values, context), strict=True))
+    return through(back, values, context)
+
+
+def parts_of(model: Any, context: Pass, folding: bool) -> tuple[Part, Part | None, Part | None]:
+    """All steps of a model; and, where that can be, those that run in sub-batches, and those behind them."""
     steps = grouped(model.steps, model.outputs, context.training, folding)
     cut = place_to_cut(steps, model.outputs, context) if folding else 0
-    count = len(next(iter(values.values())).data)
-    if not cut or any(x.ndim == 0 or len(x.data) != count for x in values.values()):
-        return through(steps, values, model.outputs, context)
-    front, back = steps[:cut], steps[cut:]
-    between = crossing(front, back, model)
-    values.update(zip(map(id, between), in_parts(front, values, between, context), strict=True))
-    return through(back, values, model.outputs, context)
+    whole, front, back = Part(steps, model.outputs), steps[:cut], steps[cut:]
+    return (whole, Part(front, crossing(front, back, model)), Part(back, model.outputs)) if cut else (whole, None, None)
 
 
-def through(steps: Sequence[Step], values: Values, results: Sequence[Symbol], context: Pass, tap: Any = None) -> list:
+def through(part: Part, values: Values, context: Pass, tap: Any = None) -> list:
     """Runs the steps on `values` and returns the results, each output given away after its last use."""
-    uses = count_uses([p for step in steps for p in step.parents] + list(results))
-    for step in steps:
+    uses = dict(part.uses)
+    for step in part.steps:
         given = [values[id(p)] for p in step.parents]
         for parent in step.parents:  # after its last use an output is kept by the tape, if there is one, and not by us
             uses[id(parent)] -= 1
@@ -49,7 +56,7 @@ def through(steps: Sequence[Step], values: Values, results: Sequence[Symbol], co
         if tap is not None:
             outputs = tapped(tap, step, outputs)
         values.update((id(s), y) for s, y in zip(step.outputs, outputs, strict=True) if id(s) in uses)
-    return [values[id(s)] for s in results]
+    return [values[id(s)] for s in part.results]
 
 
 def tapped(tap: Any, step: Step, outputs: list[Tensor]) -> list[Tensor]:
@@ -63,30 +70,30 @@ def tapped(tap: Any, step: Step, outputs: list[Tensor]) -> list[Tensor]:
 # Sub-batches ---------------------------------------------------------------------------------------------------------
 
 
-def in_parts(steps: Sequence[Step], values: Values, results: Sequence[Symbol], context: Pass) -> list[Tensor]:
-    """`through`, some images at a time, the parts spread over the workers; their size depends on shapes alone."""
+def in_parts(part: Part, values: Values, context: Pass) -> list[Tensor]:
+    """`through`, some images at a time, spread over the workers; how many depends on shapes alone."""
     first = next(iter(values.values())).data
     backend = backend_of(first)
-    bytes_of_an_image = largest(steps) * first.itemsize
-    parts = backend.sub_batches(len(first), bytes_of_an_image)
-    if len(parts) == 1:
-        return through(steps, values, results, context)
+    bytes_of_an_image = part.largest * first.itemsize
+    pieces = backend.sub_batches(len(first), bytes_of_an_image)
+    if len(pieces) == 1:
+        return through(part, values, context)
     given, lock = dict(values), threading.Lock()
     arrays: list = []
     values.clear()
 
-    def work(part: slice) -> None:
+    def work(images: slice) -> None:
         with no_grad():
-            found = through(steps, {k: Tensor(x.data[part]) for k, x in given.items()}, results, context)
-        pieces = [piece for y in found for piece in (y.data, None if y.logits is None else y.logits.data)]
+            found = through(part, {k: Tensor(x.data[images]) for k, x in given.items()}, context)
+        outputs = [array for y in found for array in (y.data, None if y.logits is None else y.logits.data)]
         with lock:
             if not arrays:
-                arrays.extend(whole(piece, len(first), backend.xp) for piece in pieces)
-        for array, piece in zip(arrays, pieces, strict=True):
-            if piece is not None:
-                array[part] = piece
+                arrays.extend(whole(array, len(first), backend.xp) for array in outputs)
+        for array, some in zip(arrays, outputs, strict=True):
+            if some is not None:
+                array[images] = some
 
-    backend.spread(work, parts, bytes_of_an_image)
+    backend.spread(work, pieces, bytes_of_an_image)
     return [with_logits(y, logits) for y, logits in zip(arrays[::2], arrays[1::2], strict=True)]
 
 
@@ -100,17 +107,6 @@ def with_logits(y: Any, logits: Any) -> Tensor:
     tensor = Tensor(y)
     tensor.logits = None if logits is None else Tensor(logits)
     return tensor
-
-
-def largest(steps: Sequence[Step]) -> int:
-    """How many numbers the largest output of a step has, for one image; what is not known counts as 1."""
-    most = 1
-    for symbol in (s for step in steps for node in step.nodes for s in node.outputs):
-        size = 1
-        for n in symbol.shape[1:]:
-            size *= n or 1
-        most = max(most, size)
-    return most
 
 
 def place_to_cut(steps: Sequence[Step], outputs: Sequence[Symbol], context: Pass) -> int:

@@ -1,5 +1,6 @@
 """Models that run: taps, random numbers by step, deep graphs, memory, inputs that do not fit."""
 
+import copy
 import gc
 import tracemalloc
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from minicnn import Input, Model, Sequential, Tensor, config, functions, layers, no_grad
+from minicnn.layers import activations
 from minicnn.layers.naming import clear_session, names_kept
+from minicnn.model import running
 from tests.checks import assert_close
 
 
@@ -317,3 +320,30 @@ def test_a_class_of_models_gives_them_its_name():
         clear_session()
         names = [TwoLayers().name, TwoLayers().name, Chain().name, TwoLayers(name="mine").name]
     assert names == ["two_layers", "two_layers_1", "chain", "mine"]
+
+
+# Plans ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_kept_until_a_layer_is_changed(data, monkeypatch):
+    made = []
+    grouped = running.grouped
+    monkeypatch.setattr(running, "grouped", lambda *args: made.append(1) or grouped(*args))
+    model = chain(layers.Dense(5), layers.BatchNormalization(), layers.ReLU(), layers.Dense(3, "relu"))
+
+    def same_as_alone():
+        for training in (False, True):
+            planned = model(data, training=training, plan=True)
+            assert_close(planned.data, model(data, training=training).data, 1e-6)
+        return made.clear() if made else "kept"
+
+    assert same_as_alone() is None and same_as_alone() == "kept"
+    model.layers[-1].activation = activations.tanh
+    assert same_as_alone() is None and same_as_alone() == "kept"
+    model.layers[2].trainable = False
+    assert same_as_alone() is None and same_as_alone() == "kept"
+    model.layers[3].negative_slope = 0.5
+    assert same_as_alone() is None
+    copied = copy.deepcopy(model)
+    assert_close(copied(data, plan=True).data, model(data).data, 1e-6)
+    assert made

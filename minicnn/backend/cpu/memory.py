@@ -7,6 +7,7 @@ of a large array waits here for the next one of its size. What waits and what is
 what was once in use at a time: memory of other sizes goes first.
 """
 
+import ctypes
 import math
 import threading
 from typing import Any
@@ -35,7 +36,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 def aligned(size: int) -> np.ndarray:
     """So many bytes from the beginning of a line on."""
     memory = np.empty(size + LINE, np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE
+    start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % LINE  # type: ignore[arg-type]
     return memory[start : start + size]
 
 

@@ -9,8 +9,8 @@ import math
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ def image_bands(images: int, rows: int, count: int) -> list[tuple[slice, slice]]
     return [(slice(i, i + 1), band) for i in range(images) for band in spans(rows, -(-rows // count))]
 
 
+@lru_cache(maxsize=1024)
 def even_step(length: int, least: int, most: int) -> int:
     """Of the steps from least to most the one by which two workers get the most equal shares of 0 .. length, if they
     take turns; the smallest of several."""
@@ -51,6 +52,8 @@ def even_step(length: int, least: int, most: int) -> int:
 
 
 class _Blas:
+    """As a context: BLAS on one thread as long as anyone is inside."""
+
     def __init__(self):
         self.lock = threading.Lock()
         self.inside = 0  # how many hold it at one thread
@@ -64,6 +67,23 @@ class _Blas:
 
             self.found = ThreadpoolController().select(user_api="blas").lib_controllers
         return self.found
+
+    def __enter__(self):
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.before = [(library, library.num_threads) for library in self.libraries()]
+                for library, count in self.before:
+                    if count != 1:
+                        library.set_num_threads(1)
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                for library, count in self.before:
+                    if count != 1:
+                        library.set_num_threads(count)
 
 
 _local = _Local()
@@ -88,9 +108,14 @@ def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
         for piece in pieces:
             work(piece)
         return
-    job = _Job(work, pieces)
     with one_blas_thread():
-        _helpers.ask(job, min(workers(), len(pieces)) - 1)
+        helpers = min(workers(), len(pieces)) - 1
+        if helpers < 1:
+            for piece in pieces:
+                work(piece)
+            return
+        job = _Job(work, pieces)
+        _helpers.ask(job, helpers)
         job.drain()
         job.wait()
 
@@ -178,29 +203,13 @@ class _Helpers:
             self.jobs.get().drain()
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """BLAS computes on the thread that calls it, as long as anyone is inside; then on as many as before (2 us).
+def one_blas_thread() -> _Blas:
+    """As a context: BLAS computes on the thread that calls it, as long as anyone is inside; then on as many as before.
 
     Around a whole training step it also keeps OpenBLAS's threads asleep, which spin for a while after each product and
     would take the cores from ours.
     """
-    with _blas.lock:
-        _blas.inside += 1
-        if _blas.inside == 1:
-            _blas.before = [(library, library.num_threads) for library in _blas.libraries()]
-            for library, count in _blas.before:
-                if count != 1:
-                    library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _blas.lock:
-            _blas.inside -= 1
-            if not _blas.inside:
-                for library, count in _blas.before:
-                    if count != 1:
-                        library.set_num_threads(count)
+    return _blas
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

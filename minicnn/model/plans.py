@@ -1,0 +1,67 @@
+"""The plans of a model, kept as long as its layers are what they were."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+from typing import Any
+
+from minicnn.layers.symbols import Node, Symbol
+from minicnn.model.plan import Step, count_uses
+
+
+@dataclass
+class Part:
+    """Steps that run one after the other, and what is wanted of them."""
+
+    steps: Sequence[Step]
+    results: Sequence[Symbol]
+    uses: dict[int, int] = field(init=False)  # how many times each symbol is read, by its id
+    largest: int = field(init=False)
+
+    def __post_init__(self):
+        self.uses = count_uses([p for step in self.steps for p in step.parents] + list(self.results))
+        self.largest = largest(self.steps)
+
+
+def largest(steps: Sequence[Step]) -> int:
+    """How many numbers the largest output of a step has, for one image; what is not known counts as 1."""
+    most = 1
+    for symbol in (s for step in steps for node in step.nodes for s in node.outputs):
+        size = 1
+        for n in symbol.shape[1:]:
+            size *= n or 1
+        most = max(most, size)
+    return most
+
+
+class Plans:
+    """What was made of the nodes of a model, by name; made anew once an attribute of one of our layers is another
+    object. (A layer of somebody else's is a step of its own, whatever its attributes are.)"""
+
+    def __init__(self):
+        self.kept: dict[Hashable, tuple[list, Any]] = {}
+
+    def __deepcopy__(self, _):
+        return Plans()  # its symbols are others
+
+    def __reduce__(self):
+        return Plans, ()
+
+    def get(self, name: Hashable, nodes: Sequence[Node], make: Callable[[], Any]) -> Any:
+        """What `make()` gave for these nodes as they are."""
+        now = attributes(nodes)
+        before, found = self.kept.get(name, ((), None))
+        if len(before) != len(now) or not all(map(is_, before, now)):
+            found = make()
+            self.kept[name] = now, found
+        return found
+
+
+def attributes(nodes: Sequence[Node]) -> list:
+    """All that a plan may depend on."""
+    found: list = []
+    for node in nodes:
+        found += node, node.training
+        if type(node.layer).__module__.startswith("minicnn.layers."):
+            found += vars(node.layer).values()
+    return found
