@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import choice, products, winograd
+from minicnn.backend.cpu import choice, products, winograd, winograd_few, winograd_kernel
 from minicnn.backend.cpu.winograd_points import POINTS, cook_toom, points
 from minicnn.backend.reference import Backend
 from minicnn.config import config
@@ -38,6 +38,7 @@ def block_bytes(request, monkeypatch):
         monkeypatch.setattr(winograd, "SHARED_BYTES", 1 << 14)
         monkeypatch.setattr(winograd, "SUMMED", 0)
         monkeypatch.setattr(winograd, "COLUMNS", 4)
+        monkeypatch.setattr(winograd_kernel, "COLUMNS", 4)
 
 
 @pytest.mark.parametrize("m", [2, 4])
@@ -109,21 +110,35 @@ def test_heights_of_pieces():
     assert [products.height(m, 15) for m in (98, 15)] == [0, 15]
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_few_tiles_and_a_large_kernel(monkeypatch, rng, groups):
-    """Workers take whole products of the t*t, and the bits are the same for any number of them."""
-    monkeypatch.setattr(winograd, "LARGE", 1)
-    monkeypatch.setattr(winograd, "BLOCK_BYTES", 1 << 14)
-    monkeypatch.setattr(config, "conv", "winograd2")
-    x, w = rng.normal(size=(5, 7, 6, 32)).astype("float32"), rng.normal(size=(3, 3, 32 // groups, 34)).astype("float32")
-    window, bias = Window(pads="same", groups=groups), rng.normal(size=34).astype("float32")
-    expected = REFERENCE.conv2d(x.astype("float64"), w.astype("float64"), window, bias=bias, relu=True)
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("f", [32, 130])
+def test_few_tiles_and_a_large_kernel(monkeypatch, rng, f, m):
+    """All three kernels, some channels and filters at a time; the bits are the same for any number of workers."""
+    monkeypatch.setattr(choice, "LARGE", 1)
+    monkeypatch.setattr(winograd_few, "CHANNELS", 24)
+    monkeypatch.setattr(winograd_few, "PIECE_BYTES", 1 << 14)
+    monkeypatch.setattr(winograd_kernel, "COLUMNS", 256)
+    monkeypatch.setattr(config, "conv", f"winograd{m}")
+    x, w = rng.normal(size=(5, 7, 6, 70)).astype("float32"), rng.normal(size=(3, 3, 70, f)).astype("float32")
+    window, bias = Window(pads=((1, 0), (1, 2))), rng.normal(size=f).astype("float32")
+    dy = rng.normal(size=(5, 6, 7, f)).astype("float32")
+
+    def kernels(backend, x, w, dy, bias):
+        return (
+            backend.conv2d(x, w, window, bias=bias, relu=True),
+            backend.conv2d_input_grad(dy, w, x.shape, window),
+            backend.conv2d_weight_grad(x, dy, w.shape, window),
+        )
+
+    expected = kernels(REFERENCE, *(a.astype("float64") for a in (x, w, dy, bias)))
     results = []
     for threads in (1, 2, 4):
         monkeypatch.setattr(config, "threads", threads)
-        results.append(CPU.conv2d(x, w, window, bias=bias, relu=True))
-    assert_close(results[0], expected, TOLERANCE[2])
-    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+        results.append(kernels(CPU, x, w, dy, bias))
+    for got, exact, *others in zip(results[0], expected, *results[1:], strict=True):
+        assert got.dtype == np.float32
+        assert_close(got, exact, TOLERANCE[m])
+        assert all(got.tobytes() == other.tobytes() for other in others)
 
 
 @pytest.mark.parametrize(("m", "stated"), [(2, 3.5e-7), (4, 1.6e-6)])

@@ -105,7 +105,10 @@ class CpuBackend(Backend):
             kernel = conv if window.groups == 1 else grouped
             return kernel.conv2d(x, w, window, finish)
         pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
-        u = prepared.u if prepared_for(kind, prepared) else transformed(w, kind, window.groups, out)
+        fits = prepared_for(kind, prepared)
+        if kind in TILES and not fits:
+            return winograd.convolve(x, w, pads, out, TILES[kind], window.groups, finish=finish)
+        u = prepared.u if fits else transformed(w, kind, window.groups, out)
         if kind == "winograd4x1":
             return narrow.conv2d(x, w, pads, out, finish, u)
         if kind == "lines":
@@ -120,8 +123,7 @@ class CpuBackend(Backend):
         if kind in TILES:
             (top, bottom), (left, right) = pads
             pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-            u = winograd.transform_kernel(w, TILES[kind], window.groups, turned=True)
-            return winograd.conv2d(dy, u, pads, size, TILES[kind])
+            return winograd.convolve(dy, w, pads, size, TILES[kind], window.groups, turned=True)
         if kind == "winograd4x1":
             return narrow.input_grad(dy, w, pads, size)
         if kind == "lines":

@@ -33,6 +33,8 @@ TRANSFORM = 0.6  # ns a number of a transformed tile, forth or back
 TILE = 800.0  # ns a tile: calls, and products too small to be quick
 KERNEL = {2: 14.0, 4: 24.0}  # ns for each C*F to transform a kernel: t*t numbers are written
 PREPARED = 0.75  # of that, where a kernel was transformed before
+FEW, LARGE = 128, 1 << 20  # tiles at most, and numbers of a transformed kernel at least, for `winograd_few.py`
+IN_CACHE = {2: 14.0, 4: 17.0}  # ns for each C*F there, reading and all
 ROWS, LINES = 20.0, 2.5  # the same for `narrow.py`, and for `lines.py` for each of K as well
 READ, MOST_TILES = 0.4, 128  # ns to read a number of a transformed kernel, once for so many tiles
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
@@ -122,7 +124,14 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     transforms = t2 * (c + f) * TRANSFORM
     middle = 2 * t2 * c * f / small_rate(c, panel_width(f))
     kernel = reading(t2, c, f, count) + passes * KERNEL[m] * c * f
+    if passes == 1.0 and blocks.count == 1 and few_tiles(count, m, c, f):
+        kernel = IN_CACHE[m] * c * f
     return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
+
+
+def few_tiles(count: int, m: int, c: int, f: int) -> bool:
+    """Whether a transformed kernel, used for so many tiles, is better made in the cache piece by piece."""
+    return count <= FEW and (m + 2) ** 2 * c * f >= LARGE
 
 
 def lines_cost(w_shape, pixels: int, out) -> float:

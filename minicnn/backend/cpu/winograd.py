@@ -13,45 +13,27 @@ Error in float32, against the largest y, unit-variance data of 64 channels: 3e-7
 
 import numpy as np
 
-from minicnn.backend.cpu import conv
+from minicnn.backend.cpu import winograd_few
 from minicnn.backend.cpu.blocks import Blocks
+from minicnn.backend.cpu.choice import few_tiles
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_bands, image_spans, run, scratch, spans
-from minicnn.backend.cpu.products import panel_width, product_of_panels, sum_of_products
+from minicnn.backend.cpu.parallel import image_bands, run, scratch, spans
+from minicnn.backend.cpu.products import product_of_panels, sum_of_products
+from minicnn.backend.cpu.winograd_kernel import COLUMNS, transform_kernel, turn
 from minicnn.backend.cpu.winograd_points import points
 from minicnn.backend.cpu.winograd_tiles import Tiles, put
 
 BLOCK_BYTES = 1 << 22  # tiles and their transforms that are worked on at a time
 FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
-FEW, LARGE = 256, 1 << 22  # tiles at most, and bytes of U at least, for which U is read by one worker alone
-COLUMNS, CHUNKS = 2048, 8  # of a kernel in a product small enough not to be packed, and such products at a time
 SUMMED, GROUPS = 1 << 13, 8  # cells of a kernel at most whose sums are kept side by side, and so many of them
 SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
 
 
-def transform_kernel(w, m: int, groups: int = 1, turned: bool = False):
-    """U of a kernel, or of the turned one: (3, 3, C/G, F) -> (t*t, B, J, C/B, F/(B*J)), in J panels of columns.
-
-    B blocks of groups are convolutions of their own, each with a kernel that is zero between its groups (`blocks.py`).
-    """
-    if turned:
-        w = w[::-1, ::-1].swapaxes(2, 3) if groups == 1 else conv.turned(w, groups)
-    blocks = Blocks(w.shape, groups)
-    (_, _, c, f), g = blocks.shape, points(m).kernel
-    width = panel_width(f)
-    panels = blocks.kernels(w).reshape(9, c, blocks.count * f // width, width)
-    u = empty((len(g), panels.shape[2], c, width), w.dtype)
-    rows = max(COLUMNS // width, 1)
-
-    def work(piece):
-        j, part = piece
-        kernel = scratch("columns", (9, part.stop - part.start, width), w.dtype)
-        np.copyto(kernel, panels[:, part, j])
-        for chunk in spans(len(kernel[0]), rows):
-            np.matmul(g, kernel[:, chunk].reshape(9, -1), out=u[:, j, part][:, chunk].reshape(len(g), -1))
-
-    run(work, [(j, part) for j in range(u.shape[1]) for part in spans(c, CHUNKS * rows)])
-    return u.reshape(len(g), blocks.count, -1, c, width)
+def convolve(x, w, pads, out, m: int, groups: int = 1, turned: bool = False, finish=None):
+    """`conv2d` with a kernel, or a turned one, that is not transformed yet.   w: (3, 3, C/G, F)"""
+    if groups == 1 and few_tiles(number(len(x), out, m), m, *w.shape[2:]):
+        return winograd_few.conv2d(x, turn(w) if turned else w, pads, out, m, finish)
+    return conv2d(x, transform_kernel(w, m, groups, turned), pads, out, m, finish)
 
 
 def conv2d(x, u, pads, out, m: int, finish=None):
@@ -61,12 +43,9 @@ def conv2d(x, u, pads, out, m: int, finish=None):
     -> (N, OH, OW, F)
     """
     p, (_, b, panels, k, width) = points(m), u.shape
-    c, f, tall, wide = b * k, b * panels * width, -(-out[0] // m), -(-out[1] // m)
+    c, f, wide = b * k, b * panels * width, -(-out[1] // m)
     y = empty((x.shape[0], *out, f), u.dtype)
     tiles = Tiles(x, p.input, m, wide, pads, u.dtype)
-    if x.shape[0] * tall * wide <= FEW and u.nbytes >= LARGE:
-        by_products(tiles, u, y, p, finish)
-        return y
 
     def work(block):
         images, rows = block
@@ -85,33 +64,6 @@ def conv2d(x, u, pads, out, m: int, finish=None):
     return y
 
 
-def by_products(tiles, u, y, p, finish):
-    """The same for few tiles and a large U, which is read once: a worker takes whole products of the t*t."""
-    (n, oh, _, f), b, wide = y.shape, u.shape[1], tiles.wide
-    tall, c = -(-oh // p.m), b * u.shape[3]
-    v = scratch("inputs", (p.t * p.t, n * tall * wide, c), u.dtype)
-    products = scratch("upstream", (p.t * p.t, n * tall * wide, f), u.dtype)
-
-    def transform(images):
-        tiles.transform(images, slice(0, tall), v[:, place_of(images)])
-
-    def multiply(k):
-        product_of_panels(by_block(v[k : k + 1], b), u[k : k + 1], by_block(products[k : k + 1], b))
-
-    def back(images):
-        put(products[:, place_of(images)], p.output, y[images], wide)
-        if finish is not None:
-            finish(y[images], images, slice(0, oh))
-
-    def place_of(images):
-        return slice(images.start * tall * wide, images.stop * tall * wide)
-
-    parts = image_spans(n, p.t * p.t * tall * wide * (c + f) * u.itemsize, BLOCK_BYTES)
-    run(transform, parts)
-    run(multiply, range(p.t * p.t))
-    run(back, parts)
-
-
 def by_block(x, b: int):
     """(t*t, P, C) as (t*t, B, P, C/B), a view."""
     return x.reshape(*x.shape[:2], b, -1).transpose(0, 2, 1, 3)
@@ -122,6 +74,8 @@ def weight_grad(x, dy, pads, m: int, groups: int = 1):
 
     x: (N, H, W, C)   dy: (N, OH, OW, F)
     """
+    if groups == 1 and few_tiles(number(len(x), dy.shape[1:3], m), m, x.shape[3], dy.shape[3]):
+        return winograd_few.weight_grad(x, dy, pads, m)
     p, blocks = points(m), Blocks((3, 3, x.shape[3] // groups, dy.shape[3]), groups)
     wide, dtype = -(-dy.shape[2] // m), np.result_type(x, dy)
     pair = Tiles(x, p.input, m, wide, pads, dtype), Tiles(dy, p.upstream, m, wide, ((0, 0), (0, 0)), dtype)
@@ -194,6 +148,11 @@ def sums_by_products(pair, pieces, blocks: Blocks):
         run(transform, group)
         run(multiply, range(squared))
     return sums
+
+
+def number(n: int, out, m: int) -> int:
+    """Of tiles of n images."""
+    return n * -(-out[0] // m) * -(-out[1] // m)
 
 
 def pieces_of(n: int, out, m: int, bytes_of_a_cell: int) -> list[tuple[slice, slice]]:
