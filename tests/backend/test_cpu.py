@@ -31,6 +31,8 @@ SHAPES = [  # x, (KH, KW, F), window
     ((2, 6, 5, 19), (1, 1, 7), Window()),
     ((2, 7, 6, 18), (1, 1, 7), Window((2, 2))),
     ((2, 7, 6, 300), (1, 1, 260), Window((2, 2))),  # a kernel too large for small products
+    ((2, 8, 52, 66), (1, 1, 5), Window((3, 2), ((1, 2), (3, 0)))),
+    ((2, 1, 5, 3), (1, 1, 4), Window((2, 2), ((1, 0), (0, 0)))),  # which reads padding alone
     ((2, 5, 6, 270), (1, 1, 255), Window()),  # and whose gradient is made in parts
     ((2, 5, 6, 255), (1, 1, 270), Window()),
     ((2, 9, 8, 16), (1, 7, 5), Window(pads="same")),

@@ -23,7 +23,7 @@ from minicnn.backend.window import Window
 FEW = 16  # channels, up to which the gradient of an input by stride 2 is made of blocks
 PIECE_BYTES = 1 << 20  # of windows
 FEWEST = 256  # rows of a large product, so that the kernel, repacked for each, is used often enough
-SHORTEST = 12  # rows of a small product
+SHORTEST, LARGEST = 12, 1 << 18  # rows of a small product, and cells of panels that stay in the cache
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ def input_grad(dy, w, x_shape, window: Window):
     tall, wide = phases(x_shape[1], top, kh, window.strides[0]), phases(x_shape[2], left, kw, window.strides[1])
     if (kh, kw) == (3, 3) and window.strides == (2, 2):
         _by_windows(dy, w, tall, wide, dx)
+        return dx
+    if (kh, kw) == (1, 1) != window.strides and dx[:, tall[0].cells, wide[0].cells].size:
+        _by_pixels(dy, w, tall[0], wide[0], dx)
         return dx
     if kh < window.strides[0] or kw < window.strides[1]:  # nothing reads some of the cells
         run(partial(clear, dx), spans(len(dx), 1))
@@ -105,6 +108,25 @@ def _by_blocks(dy, w, x_shape, window: Window):
     return pixels_of_blocks(blocks)[:, top : top + x_shape[1], left : left + x_shape[2]]
 
 
+def _by_pixels(dy, w, down: Phase, across: Phase, dx):
+    """The same for a 1x1 kernel with strides: a pixel of dy for one of dx, and zeros between, while rows are warm."""
+    phase, step = dx[:, down.cells, across.cells], down.cells.step
+    high, broad = phase.shape[1:3]
+    part = _Part(phase, [w[0, 0]], 0, broad)
+    run(part.prepare, range(len(part.taps)))
+    source = cut_out(dy, (down.start, down.stop), (across.start, across.stop))
+
+    def work(piece):
+        images, rows = piece
+        first = down.cells.start + step * rows.start if rows.start else 0
+        dx[images, first : down.cells.start + step * rows.stop if rows.stop < high else None] = 0
+        part.put(source[images, rows], images, rows)
+
+    each = step * dx.shape[2] * dx.shape[3] * dx.itemsize
+    least = 1 if part.rows else -(-FEWEST // broad)
+    run(work, image_pieces(len(dx), high, 1, max(PIECE_BYTES // each, least)))
+
+
 def _by_windows(dy, w, tall, wide, dx):
     """The same for a 3x3 kernel of stride 2. An axis has a phase of a pair of taps, 0 and 2, and one of tap 1 alone.
 
@@ -149,9 +171,13 @@ class _Part:
         self.phase, self.taps, (c, self.f) = phase, taps, taps[0].shape
         depth, width = len(taps) * self.f, panel_width(c)
         self.read = slice(first * self.f, first * self.f + depth)
-        self.rows = height(broad, SMALL // (depth * width)) if broad >= SHORTEST else 0  # of small products, if any
-        width = width if self.rows else c
-        self.panels = empty((c // width, depth, width), phase.dtype)
+        small = broad >= SHORTEST and depth * c <= LARGEST
+        self.rows = height(broad, SMALL // (depth * width)) if small else 0  # of small products, if any
+        if self.rows or len(taps) > 1:
+            width = width if self.rows else c
+            self.panels = empty((c // width, depth, width), phase.dtype)
+        else:  # a turned one takes no longer to multiply by, and long to copy
+            self.panels, self.taps = taps[0].T[None], []
 
     def prepare(self, k: int):
         """Turns tap k and puts it into the panels."""
