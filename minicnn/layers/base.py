@@ -145,9 +145,9 @@ class Layer:
         value = initializers.first_value(initializer, tuple(shape), self.dtype)
         weight = Weight(value, f"{self.name}/{name}", trainable)
         weight.requires_grad = trainable and self._trainable
-        self.own_weights.append(weight)
+        self.own_weights = [*self.own_weights, weight]  # a new list: what is kept of the old one is out of date
         if regularizer is not None:
-            self._penalties.append((weight, regularizers.get(regularizer)))
+            self._penalties = [*self._penalties, (weight, regularizers.get(regularizer))]
         return weight
 
     @property

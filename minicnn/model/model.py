@@ -16,10 +16,10 @@ from minicnn.model.config import model_config
 from minicnn.model.derived import Derived
 from minicnn.model.graph import order
 from minicnn.model.plan import Pass
-from minicnn.model.plans import Plans
+from minicnn.model.plans import Plans, is_ours
 from minicnn.model.summary import summary
 from minicnn.names import snake_case, unknown
-from minicnn.tensor import Tensor
+from minicnn.tensor import Tensor, Weight
 from minicnn.training import loop, steps
 from minicnn.training.compiled import Compiled
 
@@ -45,9 +45,9 @@ class Model(Layer):
         self.named = name is not None
         self.compiled: Compiled | None = None
         self.stop_training = False
-        self.derived, self.plans = Derived(), Plans()
+        self.derived = Derived()
         self.step = 0
-        self._connected = False
+        self._connected = self._plain = False
         if inputs is not None or outputs is not None:
             self.connect(inputs, outputs)
 
@@ -79,6 +79,8 @@ class Model(Layer):
         self._first_step = len(entrances)
         self._check_names()
         self.built = self._connected = True
+        self.plans = Plans()
+        self._plain = all(is_ours(layer) for layer in self._layers)
         if not self._trainable:
             self.trainable = False
 
@@ -100,6 +102,23 @@ class Model(Layer):
     def sublayers(self) -> list[Layer]:
         """The layers: what weights and penalties are gathered from."""
         return self.layers
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights, in Keras's order."""
+        return self._gathered("weights")
+
+    @property
+    def penalties(self) -> list[tuple[Weight, Any]]:
+        """Pairs of a weight and its regularizer; a shared layer counts once."""
+        return self._gathered("penalties")
+
+    def _gathered(self, what: str) -> list:
+        """A property of Layer's; where all layers are ours, which have none inside, it is kept as a plan is."""
+        find = getattr(Layer, what).fget
+        if not self._plain or self.own_weights:
+            return find(self)
+        return list(self.plans.get(what, self.nodes, lambda: find(self)))
 
     @property
     def steps(self) -> list[Node]:

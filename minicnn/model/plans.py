@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import Any
 
+from minicnn.layers.base import Layer
 from minicnn.layers.symbols import Node, Symbol
 from minicnn.model.plan import Step, count_uses
 
@@ -62,6 +63,11 @@ def attributes(nodes: Sequence[Node]) -> list:
     found: list = []
     for node in nodes:
         found += node, node.training
-        if type(node.layer).__module__.startswith("minicnn.layers."):
+        if is_ours(node.layer):
             found += vars(node.layer).values()
     return found
+
+
+def is_ours(layer: Layer) -> bool:
+    """Whether it is one of the vocabulary: no model, and of no class of somebody else's."""
+    return type(layer).__module__.startswith("minicnn.layers.")

@@ -347,3 +347,16 @@ def test_a_plan_is_kept_until_a_layer_is_changed(data, monkeypatch):
     copied = copy.deepcopy(model)
     assert_close(copied(data, plan=True).data, model(data).data, 1e-6)
     assert made
+
+
+def test_weights_are_found_anew_once_a_layer_has_more():
+    model = chain(layers.Dense(5), layers.Dense(3, kernel_regularizer="l2"))
+    first, second = model.layers[1:]
+    assert [w.name.split("/")[1] for w in model.weights] == ["kernel", "bias"] * 2 and len(model.penalties) == 1
+    model.weights.clear()
+    assert len(model.weights) == 4
+    extra = first.add_weight("extra", (2,), regularizer="l2")
+    assert model.weights == [*first.weights, *second.weights] and extra in model.weights
+    assert len(model.penalties) == 2
+    first.trainable = False
+    assert model.trainable_weights == second.weights

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import run, scratch, spans
+from minicnn.backend.cpu.parallel import one_blas_thread, run, scratch, spans
 
 SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
 WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small products is no faster than a large one
@@ -28,6 +28,9 @@ NARROWEST, COLUMNS, ROWS = 256, 2048, 256  # of a piece: columns at least, and w
 def matmul(a, b):
     """a @ b on all workers, cut along the longer side of the result.   (M, K), (K, N) -> (M, N)"""
     (m, k), n = a.shape, b.shape[1]
+    if m * k * n <= SMALL:
+        with one_blas_thread():
+            return np.matmul(a, b)
     y = empty((m, n), np.result_type(a, b))
     if m >= n:
         a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
