@@ -148,21 +148,24 @@ class Backend:
 
     # Pooling -----------------------------------------------------------------------------------------------------
 
-    def max_pool(self, x, size, window: Window):
-        """y[n,i,j,c] = the maximum of the window at (i, j); padding never wins.  (N, H, W, C) -> (N, OH, OW, C)"""
+    def max_pool(self, x, size, window: Window, zeros=False):
+        """y[n,i,j,c] = the maximum of the window at (i, j); padding never wins, unless it is to hold zeros.
+
+        (N, H, W, C) -> (N, OH, OW, C)
+        """
         out = window.output_size(x.shape[1:3], size)
-        x = self.pad_images(x, window.explicit_pads(x.shape[1:3], size), -self.xp.inf)
+        x = self.pad_images(x, window.explicit_pads(x.shape[1:3], size), 0.0 if zeros else -self.xp.inf)
         y = None
         for _, _, (rows, cols) in window.taps(size, out):
             tap = x[:, rows, cols]
             y = tap.copy() if y is None else self.xp.maximum(y, tap, out=y)
         return y
 
-    def max_pool_winners(self, x, size, window: Window):
+    def max_pool_winners(self, x, size, window: Window, zeros=False):
         """y of `max_pool`, and the number of the tap, the first in row-major order, that holds it: like y, small."""
-        y = self.max_pool(x, size, window)
+        y = self.max_pool(x, size, window, zeros)
         pads = window.explicit_pads(x.shape[1:3], size)
-        x = self.pad_images(x, pads, self.xp.nan)  # equal to no maximum, not even to one of -inf
+        x = self.pad_images(x, pads, 0.0 if zeros else self.xp.nan)  # equal to no maximum, not even to one of -inf
         winners = self.xp.zeros(y.shape, self.xp.min_scalar_type(size[0] * size[1]))
         free = self.xp.ones(y.shape, bool)  # windows that have not yet met their maximum
         for _, _, (rows, cols) in window.taps(size, y.shape[1:3]):

@@ -39,7 +39,7 @@ class Pass:
 @dataclass
 class Step:
     """Nodes that run at once: [a convolution or a dense layer], [a batch norm], [a sum], [ReLU]; a convolution, [ReLU]
-    and max pooling; or any single node. Before a convolution may stand the zeros around its images.
+    and max pooling; or any single node. Before a convolution or max pooling may stand the zeros around its images.
 
     nodes: in their order; the last one gives the output.   parents: what is read, the sum's other side last
     """
@@ -53,7 +53,7 @@ class Step:
     relu: bool = False
     folded: bool = False  # whether the batch norm goes into the kernel
     pooled: bool = False
-    pads: Any = None  # of zeros around the images, a layer of its own before the convolution
+    pads: Any = None  # of zeros around the images, a layer of its own before the first one
 
     @property
     def outputs(self) -> list[Symbol]:
@@ -114,7 +114,9 @@ class Step:
         return y
 
     def run_head(self, layer: Any, x: Tensor, residual: Tensor | None = None, *, derived: Derived) -> Tensor:
-        """A convolution or a dense layer with what follows on each tile."""
+        """A convolution or a dense layer with what follows on each tile, or max pooling of images with zeros around."""
+        if type(layer) is layers.MaxPooling2D:
+            return apply(ops.MaxPool2D(layer.pool_size, replace(layer.window, pads=self.pads), zeros=True), x)
         if type(layer) is layers.Dense:
             return apply(ops.DenseReLU(), x, layer.kernel, layer.bias)
         kernel, bias, prepared, window = layer.kernel, layer.bias, None, self.window
@@ -251,16 +253,17 @@ class Grouping:
         return Step(nodes, before.parents + rest, before, norm, scale=scale or 1.0, folded=folded)
 
     def with_padding(self, step: Step) -> Step:
-        """The step with the zeros around its convolution's images, where they are a layer of their own before it."""
-        conv = step.nodes[0]
-        if type(conv.layer) is not layers.Conv2D or conv.layer.padding != "valid":
+        """The step with the zeros around the images of its convolution or pooling, where they are a layer before it."""
+        first = step.nodes[0]
+        kinds = layers.Conv2D, layers.MaxPooling2D
+        if type(first.layer) not in kinds or first.layer.padding != "valid":  # type: ignore[attr-defined]
             return step
-        padding = self.only(conv.parents[0])
-        alone = step.head is None and not is_bare(conv, layers.Conv2D)
+        padding = self.only(first.parents[0])
+        alone = step.head is None and type(first.layer) is layers.Conv2D and not is_bare(first, layers.Conv2D)
         if padding is None or type(padding.layer) is not layers.ZeroPadding2D or alone:
             return step
         nodes, parents = [padding, *step.nodes], [*padding.parents, *step.parents[1:]]
-        return replace(step, nodes=nodes, parents=parents, head=conv, pads=padding.layer.sides)
+        return replace(step, nodes=nodes, parents=parents, head=first, pads=padding.layer.sides)
 
     def only(self, symbol: Symbol) -> Node | None:
         """The node that gives a symbol, where it gives it to one reader alone."""

@@ -19,17 +19,21 @@ class Pool2D(Op):
 
 
 class MaxPool2D(Pool2D):
-    """y[n,i,j,c] = the maximum of the window; padding never wins; dy goes to the first maximum in row-major order.
+    """y[n,i,j,c] = the maximum of the window; dy goes to the first maximum in row-major order.
 
-    x: (N, H, W, C)   y: (N, OH, OW, C)
+    Padding never wins, unless it is to hold zeros.   x: (N, H, W, C)   y: (N, OH, OW, C)
     """
+
+    def __init__(self, size: tuple[int, int], window: Window | None = None, zeros: bool = False):
+        super().__init__(size, window)
+        self.zeros = zeros
 
     def forward(self, x):
         self.check(x)
         if not any(self.needs):
-            return self.backend.max_pool(x, self.size, self.window)
+            return self.backend.max_pool(x, self.size, self.window, self.zeros)
         self.x_shape = x.shape
-        y, self.winners = self.backend.max_pool_winners(x, self.size, self.window)
+        y, self.winners = self.backend.max_pool_winners(x, self.size, self.window, self.zeros)
         return y
 
     def backward(self, dy):

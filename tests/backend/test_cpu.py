@@ -67,6 +67,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(pieces, "STEP", 1 << 4)
     monkeypatch.setattr(pieces, "PLACED", 1 << 10)
     monkeypatch.setattr(pool, "BAND", 1 << 6)
+    monkeypatch.setattr(pool, "SUMMED", 1 << 6)
     monkeypatch.setattr("minicnn.backend.cpu.SMALL", 64)
     monkeypatch.setattr("minicnn.backend.cpu.products.BLOCK", 1 << 10)
 
@@ -151,6 +152,30 @@ def test_pooling_of_what_is_no_number(small_pieces, rng, window):
         CPU.max_pool_winners(x, (3, 3), window), REFERENCE.max_pool_winners(x, (3, 3), window), strict=True
     ):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "window"),
+    [
+        ((3, 3), Window((2, 2), ((1, 1), (1, 1)))),
+        ((2, 4), Window((3, 1), ((0, 1), (3, 2)))),
+        ((2, 2), Window((1, 2), ((3, 2), (2, 3)))),  # windows of padding alone
+        ((17, 16), Window((5, 4), "same")),  # more taps than a byte can number
+    ],
+)
+@pytest.mark.parametrize("zeros", [False, True])
+def test_pooling_beyond_the_edges(small_pieces, rng, size, window, zeros):
+    """Padding that never wins, or zeros that win as any other cell; their gradient is nobody's."""
+    x = rng.integers(-3, 2, size=(3, 19, 18, 3)).astype("float32")
+    y, winners = REFERENCE.max_pool_winners(x, size, window, zeros)
+    dy = rng.normal(size=y.shape).astype("float32")
+    for got, expected in (
+        (CPU.max_pool(x, size, window, zeros), y),
+        *zip(CPU.max_pool_winners(x, size, window, zeros), (y, winners), strict=True),
+        (b.max_pool_grad(dy, winners, x.shape, size, window) for b in (CPU, REFERENCE)),
+    ):
+        assert got.dtype == expected.dtype
+        np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])

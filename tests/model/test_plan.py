@@ -380,7 +380,14 @@ def padded_otherwise(x):
     z = padding(x)
     read_twice = [Conv2D(4, 3)(z), bn(z)]
     tanh = Conv2D(4, 3, activation="tanh")(padding(x, "t"))
-    return [*read_twice, conv(padding(x, "s")), tanh, layers.MaxPooling2D(2)(padding(x, "m"))]
+    pools = [layers.AveragePooling2D(2)(padding(x, "m")), layers.MaxPooling2D(2, padding="same")(padding(x, "n"))]
+    return [*read_twice, conv(padding(x, "s")), tanh, *pools]
+
+
+def padded_pool(x):
+    """Below zero the zeros win, at zero the first of equals does."""
+    pool = layers.MaxPooling2D(3, 2, name="p")(padding(x))
+    return [pool, layers.MaxPooling2D(2, name="q")(padding(ReLU(name="r")(conv(x, "c")), "z2", 1))]
 
 
 GRAPHS = [
@@ -389,6 +396,7 @@ GRAPHS = [
     scaled_without_gamma, scaled_inputs, stretched, stretching, arithmetic, arithmetic_scaled, constants,
     own_activation, dense, dense_norm, grouped, depthwise, couples_images, nested, only_inputs, probabilities_of_pixels,
     pooled, pooled_relu, pooled_linear, pooled_odd, pooled_otherwise, padded, padded_residual, padded_otherwise,
+    padded_pool,
 ]  # fmt: skip
 
 
@@ -420,6 +428,7 @@ def test_graphs(float64, rng, graph):
         (padded, [["z", "c"], ["b", "r"], ["z2", "c2", "p"]], [["z", "c", "b", "r"], ["z2", "c2", "p"]]),
         (padded_residual, [["z", "c"], ["b", "a", "r"]], [["z", "c", "b", "a", "r"]]),
         (padded_otherwise, [], []),
+        (padded_pool, [["c", "r"], ["z2", "q"], ["z", "p"]], [["c", "r"], ["z2", "q"], ["z", "p"]]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -199,15 +199,15 @@ class CpuBackend(Backend):
 
     # Pooling, without dilation, which no layer asks for --------------------------------------------------------------
 
-    def max_pool(self, x, size, window):
+    def max_pool(self, x, size, window, zeros=False):
         """As the reference, along one side of the window, then along the other."""
         kernel = pool.max_pool if window.dilation == (1, 1) else super().max_pool
-        return kernel(x, size, window)
+        return kernel(x, size, window, zeros)
 
-    def max_pool_winners(self, x, size, window):
+    def max_pool_winners(self, x, size, window, zeros=False):
         """As the reference, along one side of the window, then along the other."""
         kernel = pool.max_pool_winners if window.dilation == (1, 1) else super().max_pool_winners
-        return kernel(x, size, window)
+        return kernel(x, size, window, zeros)
 
     def max_pool_grad(self, dy, winners, x_shape, size, window):
         """As the reference, band by band."""
