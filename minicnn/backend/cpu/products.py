@@ -18,7 +18,7 @@ SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
 WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small products is no faster than a large one
 FEW = 16  # rows of a product that takes less time than reading its right side
 SHORTEST = 16  # rows, below which a small one is not
-SUMMED = 128, 256  # rows that are summed up in one small product: no fewer, no more
+SUMMED = 96, 256  # rows that are summed up in one small product, where so many may be: no fewer, no more
 PANEL = 64  # columns of a right side that is kept in panels: what a small product reads lies together
 TALLEST = 56  # rows of a product with a panel
 BLOCK = 1 << 23  # multiplications of a piece of a matrix product
@@ -129,8 +129,9 @@ def few_rows(a, b, out):
 def sum_of_products(a, b, out):
     """a^T @ b into out, summed up some rows at a time.   a: (..., M, K)   b: (..., M, N)   out: (..., K, N)"""
     (m, k), n = a.shape[-2:], b.shape[-1]
-    rows = min(SMALL // (k * n), SUMMED[1]) // SHORTEST * SHORTEST
-    count = m // rows if rows >= SUMMED[0] else 0
+    most = min(SMALL // (k * n), SUMMED[1])
+    rows = summed_rows(m, most) if most >= SUMMED[0] else max(m, 1)
+    count = m // rows
     if n > WIDEST or k > DEEPEST or count < 2 or m * k * n <= SMALL:
         return np.matmul(np.swapaxes(a, -1, -2), b, out=out)
     whole = count * rows
@@ -143,3 +144,10 @@ def sum_of_products(a, b, out):
         rest = np.matmul(np.swapaxes(a[..., whole:, :], -1, -2), b[..., whole:, :])
         np.add(out, rest, out=out)
     return out
+
+
+@lru_cache(maxsize=4096)
+def summed_rows(m: int, most: int) -> int:
+    """Into sums of how many rows m rows are cut: best without a rest, which costs another product and a sum."""
+    count = -(-m // most)
+    return next((m // i for i in range(count, 2 * count) if m % i == 0), most // SHORTEST * SHORTEST)
