@@ -276,7 +276,10 @@ class Model(Layer):
 
     def _first_weight(self) -> Any:
         """A weight, which shows the device and the type of all; None where there is none."""
-        some = self.own_weights or next(filter(None, (layer.weights for layer in self.layers)), [])
+        if self._plain:
+            some = self.weights
+        else:
+            some = self.own_weights or next(filter(None, (layer.weights for layer in self.layers)), [])
         return some[0] if some else None
 
     def to_tensor(self, x):
