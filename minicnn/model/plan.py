@@ -53,6 +53,7 @@ class Step:
     relu: bool = False
     folded: bool = False  # whether the batch norm goes into the kernel
     pooled: bool = False
+    normed: bool = False  # whether a batch norm alone reads it, which takes away the bias
     pads: Any = None  # of zeros around the images, a layer of its own before the first one
 
     @property
@@ -125,7 +126,7 @@ class Step:
             kernel, bias, prepared = derived.convolution(layer, norm, self.scale, window, x.data, self.pooled)
         if self.pooled:
             return apply(ops.Conv2DPool(window, self.relu, prepared), x, kernel, bias)
-        return apply(ops.Conv2DAct(window, self.relu, prepared), x, kernel, bias, residual)
+        return apply(ops.Conv2DAct(window, self.relu, prepared, self.normed), x, kernel, bias, residual)
 
     def run_norm(self, layer: Any, x: Tensor, residual: Tensor | None = None, *, training: bool) -> Tensor:
         """A batch norm with what follows; moves the statistics as the layer does."""
@@ -211,7 +212,15 @@ class Grouping:
         relu = activation in RELUS
         if (kind in HEADS and relu) or (kind is layers.Conv2D and self.folding and activation is activations.linear):
             return Step([node], node.parents, node, relu=relu, folded=self.folding and kind is layers.Conv2D)
-        return None
+        return Step([node], node.parents, node, normed=True) if self.has_no_use_for_its_bias(node) else None
+
+    def has_no_use_for_its_bias(self, node: Node) -> bool:
+        """Whether it is a convolution whose only reader is a batch norm by the batch's own moments."""
+        layer: Any = node.layer
+        if not is_bare(node, layers.Conv2D) or not layer.use_bias or self.only(node.outputs[0]) is None:
+            return False
+        reader = next((n for n in self.nodes if node.outputs[0] in n.parents), None)
+        return reader is not None and type(reader.layer) is layers.BatchNormalization and self.in_batches(reader)
 
     def pooling(self, last: Node) -> Step | None:
         """A convolution, [ReLU] and max pooling over windows of 2x2 that lie side by side."""

@@ -11,12 +11,13 @@ class Conv2D(Op):
 
     With G groups the channels of x and the filters are cut into G parts, and part g of y sees part g of x alone.
     A depthwise convolution is the case G = C. prepared: what `backend.prepare_kernel` made of w, where it is at hand.
+    normed: whether y is read by a batch norm with the batch's own moments alone. That takes away what b adds: db = 0.
     """
 
     fresh = True
 
-    def __init__(self, window: Window | None = None, prepared=None):
-        self.window, self.prepared = window or Window(), prepared
+    def __init__(self, window: Window | None = None, prepared=None, normed: bool = False):
+        self.window, self.prepared, self.normed = window or Window(), prepared, normed
 
     def forward(self, x, w, b=None):
         self.remember(x, w, b)
@@ -33,8 +34,12 @@ class Conv2D(Op):
         backend, window = self.backend, self.window
         dx = backend.conv2d_input_grad(dy, self.w, self.x_shape, window) if self.needs[0] else None
         dw = backend.conv2d_weight_grad(self.x, dy, self.w_shape, window) if self.needs[1] else None
-        db = backend.channel_sum(dy) if len(self.needs) > 2 and self.needs[2] else None
+        db = self.bias_grad(dy) if len(self.needs) > 2 and self.needs[2] else None
         return dx, dw, db
+
+    def bias_grad(self, dy):
+        """db, of which the sum over dy would give the rounding where it is 0."""
+        return self.xp.zeros(dy.shape[3:], dy.dtype) if self.normed else self.backend.channel_sum(dy)
 
     def check(self, x, w, b):
         """Raises ValueError for shapes that do not fit together."""

@@ -17,8 +17,8 @@ class Conv2DAct(Conv2D):
     x: (N, H, W, C)   w: (KH, KW, C/groups, F)   b: (F,) or None   residual: like y, or None   y: (N, OH, OW, F)
     """
 
-    def __init__(self, window: Window | None = None, relu: bool = True, prepared=None):
-        super().__init__(window, prepared)
+    def __init__(self, window: Window | None = None, relu: bool = True, prepared=None, normed: bool = False):
+        super().__init__(window, prepared, normed)
         self.relu = relu
 
     def forward(self, x, w, b=None, residual=None):

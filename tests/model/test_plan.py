@@ -149,7 +149,7 @@ def test_all_networks_and_variants(float64, rng, name, variant):
 def test_a_step_of_the_optimizer(float64, rng):
     """The weights after three steps, dropout and momentum included, and what evaluate says of them."""
     images = Input((8, 8, 3))
-    y = ReLU()(BatchNormalization()(Conv2D(4, 3)(images)))
+    y = ReLU()(BatchNormalization()(Conv2D(4, 3, bias_initializer="ones")(images)))
     model = Model(images, Dense(3, "softmax")(Dropout(0.3)(Flatten()(y))))
     x, labels = rng.normal(size=(20, 8, 8, 3)), rng.integers(0, 3, 20)
     before, found = model.get_weights(), []
@@ -437,6 +437,36 @@ def test_what_runs_at_once(graph, together, folded):
     model = Model(x, graph(x))
     assert groups(model, training=True) == together
     assert groups(model, folding=True) == folded
+
+
+@pytest.mark.parametrize(
+    "graph, training, known",
+    [
+        (chain, True, ["c"]),
+        (residual, True, ["c"]),
+        (padded, True, ["c"]),
+        (always_training, False, ["c"]),
+        (chain, False, []),  # the moments are given
+        (never_training, True, []),
+        (conv_read_twice, True, []),
+        (only_inputs, True, []),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_batch_norm_takes_away_the_bias(rng, graph, training, known):
+    """So its gradient is 0, to the bit, and not what rounding leaves of a sum."""
+    x = images()
+    model = stir(Model(x, graph(x)), rng)
+    steps = plan.grouped(model.steps, model.outputs, training, folding=False)
+    assert [step.head.layer.name for step in steps if step.normed] == known
+    ys = model(rng.normal(size=(5, 6, 7, 4)).astype("float32"), training=training, plan=True)
+    total = 0.0
+    for y in ys if isinstance(ys, list) else [ys]:
+        total = total + (y * y * y).sum()
+    total.backward()
+    for node in model.steps:
+        if node.layer.name in known:
+            assert (node.layer.bias.grad == 0).all()
 
 
 def test_a_shared_batch_norm_is_not_moved(float64, rng):
