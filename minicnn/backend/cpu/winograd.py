@@ -26,7 +26,7 @@ from minicnn.backend.cpu.winograd_tiles import Tiles, put
 BLOCK_BYTES = 1 << 22  # tiles and their transforms that are worked on at a time
 FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
 SUMMED, GROUPS = 1 << 13, 8  # cells of a kernel at most whose sums are kept side by side, and so many of them
-SHARED_BYTES = 1 << 24  # transformed tiles that are kept for the gradient of the kernel
+SHARED_BYTES = 1 << 25  # transformed tiles that are kept for the gradient of the kernel
 
 
 def convolve(x, w, pads, out, m: int, groups: int = 1, turned: bool = False, finish=None):
