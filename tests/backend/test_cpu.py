@@ -35,6 +35,8 @@ SHAPES = [  # x, (KH, KW, F), window
     ((2, 1, 5, 3), (1, 1, 4), Window((2, 2), ((1, 0), (0, 0)))),  # which reads padding alone
     ((2, 5, 6, 270), (1, 1, 255), Window()),  # and whose gradient is made in parts
     ((2, 5, 6, 255), (1, 1, 270), Window()),
+    ((2, 5, 6, 40), (1, 1, 192), Window()),  # in panels of 64
+    ((2, 5, 6, 160), (1, 1, 50), Window()),  # whose input gradient is in panels of 32
     ((2, 9, 8, 16), (1, 7, 5), Window(pads="same")),
     ((2, 10, 9, 16), (2, 3, 4), Window((1, 2), ((0, 1), (2, 0)), (2, 1))),
     ((2, 7, 8, 4), (2, 2, 3), Window((3, 3))),  # a stride beyond the kernel

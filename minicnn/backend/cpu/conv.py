@@ -12,12 +12,21 @@ import numpy as np
 from minicnn.backend.cpu.choice import neighbours
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_pieces, run, scratch, spans
-from minicnn.backend.cpu.products import SHORTEST, SMALL, product, sum_of_products
+from minicnn.backend.cpu.products import (
+    SHORTEST,
+    SMALL,
+    in_panels,
+    panel_width,
+    product,
+    product_of_panels,
+    sum_of_products,
+)
 from minicnn.backend.window import Window
 
 TILE_BYTES = 1 << 20  # the patches of a band
 READ_BYTES = 1 << 21  # of a band of x whose pixels are patches as they lie
 STREAMED = 128  # channels, beyond which small products wait for numbers that are not in the cache yet
+SHALLOW, BROAD = 160, 192  # channels up to which, filters from which on a kernel in panels makes up for that
 FEWEST = 512  # rows of a product, so that the kernel, repacked for each, is used often enough
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 LARGE_KERNEL = 1 << 17  # cells, beyond which each worker sums up its own cells over all pixels instead
@@ -64,13 +73,15 @@ def correlate(x, w, strides, dilation, y, finish=None):
     n, oh, ow, f = y.shape
     patches = Patches(x, w.shape, strides, dilation, (oh, ow))
     kernel = widened(w, patches.together, strides[1])
-    direct = y.flags.c_contiguous
-    multiply = np.matmul if patches.x is not None and len(kernel) > STREAMED else product
+    direct, columns = y.flags.c_contiguous, kernel.shape[1]
+    multiply = product
+    if patches.x is not None:
+        kernel, multiply = for_streams(kernel)
 
     def work(tile):
         images, rows = tile
         matrix, target = patches.matrix(images, rows), y[images, rows]
-        shape = len(matrix), kernel.shape[1]
+        shape = len(matrix), columns
         found = target.reshape(shape) if direct else scratch("tile", shape, y.dtype)
         multiply(matrix, kernel, found)
         if not direct:
@@ -79,6 +90,14 @@ def correlate(x, w, strides, dilation, y, finish=None):
             finish(target, images, rows)
 
     run(work, patches.tiles())
+
+
+def for_streams(kernel):
+    """The matrix of a 1x1 kernel, or its panels, and what multiplies by it where pixels come from memory."""
+    width = panel_width(kernel.shape[1])
+    if len(kernel) <= SHALLOW and kernel.shape[1] >= max(BROAD, 2 * width):
+        return in_panels(kernel, width), product_of_panels
+    return kernel, np.matmul if len(kernel) > STREAMED else product
 
 
 def widened(w, together: int, stride: int):

@@ -74,6 +74,13 @@ def panel_width(n: int) -> int:
     return width if width >= NARROW else n
 
 
+def in_panels(b, width: int):
+    """A matrix cut into panels of columns, each on its own: (K, N) -> (N/width, K, width)"""
+    panels = empty((b.shape[1] // width, len(b), width), b.dtype)
+    np.copyto(panels, b.reshape(len(b), -1, width).swapaxes(0, 1))
+    return panels
+
+
 def product_of_panels(a, panels, out):
     """a @ b into out, where b is cut into J panels of columns: small products for sides of any size.
 
