@@ -158,7 +158,7 @@ def weight_grad(x, dy, pads):
     fewest = max(-(-len(pieces) // GROUPS), 1)
     groups = [pieces[span] for span in spans(len(pieces), even_step(len(pieces), fewest, 2 * fewest))]
     r, depth, columns = tiles.together, (tiles.together + 2) * c, tiles.together * f
-    sums = empty((len(groups), T, depth, columns), dtype)
+    sums = empty((len(groups), T, tiles.apart, depth, columns), dtype)
 
     def work(g):
         for i, (images, rows) in enumerate(groups[g]):
@@ -168,13 +168,11 @@ def weight_grad(x, dy, pads):
             lines, upstream = tiles.of_outputs("lines of dy", images, rows)
             for taps, source, part in outputs[rows.start]:
                 np.matmul(points.upstream[:, taps], source[images], out=lines[:, part])
-            found = scratch("part", (T, tiles.apart, depth, columns), dtype)
+            found = scratch("part", sums.shape[1:], dtype) if i else sums[g]
             sum_of_products(v, upstream, found)
-            whole = scratch("whole", sums.shape[1:], dtype) if i else sums[g]  # while the parts are in the cache
-            np.add.reduce(found, axis=1, out=whole)
             if i:
-                np.add(sums[g], whole, out=sums[g])
+                np.add(sums[g], found, out=sums[g])
 
     run(work, range(len(groups)))
-    total = np.matmul(points.kernel.T, sums.sum(axis=0).reshape(T, -1)).reshape(3, r + 2, c, r, f)
+    total = np.matmul(points.kernel.T, sums.sum(axis=(0, 2)).reshape(T, -1)).reshape(3, r + 2, c, r, f)
     return sum(total[:, j : j + 3, :, j] for j in range(r))
