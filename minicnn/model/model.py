@@ -48,6 +48,7 @@ class Model(Layer):
         self.derived = Derived()
         self.step = 0
         self._connected = self._plain = False
+        self._witness: Weight | None = None
         if inputs is not None or outputs is not None:
             self.connect(inputs, outputs)
 
@@ -79,7 +80,7 @@ class Model(Layer):
         self._first_step = len(entrances)
         self._check_names()
         self.built = self._connected = True
-        self.plans = Plans()
+        self.plans, self._witness = Plans(), None
         self._plain = all(is_ours(layer) for layer in self._layers)
         if not self._trainable:
             self.trainable = False
@@ -275,12 +276,13 @@ class Model(Layer):
         return backend.get("cpu") if weight is None else backend.backend_of(weight.data)
 
     def _first_weight(self) -> Any:
-        """A weight, which shows the device and the type of all; None where there is none."""
-        if self._plain:
-            some = self.weights
-        else:
+        """A weight, which shows the device and the type of all; None where there is none. Ours stay, once found."""
+        found = self._witness
+        if found is None:
             some = self.own_weights or next(filter(None, (layer.weights for layer in self.layers)), [])
-        return some[0] if some else None
+            found = some[0] if some else None
+            self._witness = found if self._plain else None
+        return found
 
     def to_tensor(self, x):
         if isinstance(x, Tensor):
