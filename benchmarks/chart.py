@@ -48,7 +48,8 @@ def _panel(panel: Any, mode: str, results: list[dict[str, Any]]) -> None:
                 heights.append(theirs / ours)
         look = {"edgecolor": "black", "linewidth": 0.6, **LOOKS[side]}
         bars = panel.bar(places, heights, width, label=SIDES[side].title, **look)
-        panel.bar_label(bars, fmt="%.2f", fontsize=7, padding=1)
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that the line does not cross figures
+        panel.bar_label(bars, fmt="%.2f", fontsize=7, padding=2, bbox=paper, zorder=4)
     panel.axhline(1, color="black", linewidth=1.2, linestyle="--", label="minicnn")
     panel.set_xticks(range(len(results)), [one["network"]["name"] for one in results], rotation=30, ha="right")
     panel.set_title({"predict": "Prediction", "train": "Training step"}[mode])

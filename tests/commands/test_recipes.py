@@ -27,10 +27,11 @@ def test_the_small_recipe_takes_a_step(name):
     loader = building.batches(settings, parts, prepare)
     building.compile_model(model, settings, len(loader))
     x, y = next(iter(loader))
-    before = [w.numpy().copy() for w in model.trainable_weights]
+    weights = [w for w in model.trainable_weights if not w.name.endswith("/bias")]  # a batch norm may take these away
+    before = [w.numpy().copy() for w in weights]
     loss = model.train_on_batch(x, y)[0]
     assert np.isfinite(loss)
-    moved = [not np.array_equal(a, w.numpy()) for a, w in zip(before, model.trainable_weights, strict=True)]
+    moved = [not np.array_equal(a, w.numpy()) for a, w in zip(before, weights, strict=True)]
     assert np.mean(moved) > 0.9
 
 
