@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from minicnn.backend import Window, backend_of
+from minicnn.config import config
 from minicnn.tensor import Tensor, Weight
 
 Array = Any
@@ -63,7 +64,7 @@ class Derived:
                 kernel = Tensor(xp.broadcast_to(xp.asarray(xp.nan, kernel.dtype), kernel.shape))
             return kernel, bias, prepared, x.shape
 
-        kernel, bias, prepared, shape = self.get((conv, norm, scale), weights, make)
+        kernel, bias, prepared, shape = self.get((conv, norm, scale, config.conv, config.precision), weights, make)
         if folding and prepared is not None and x.shape != shape:  # other images may ask for the kernel itself
             kernel = fold(conv, norm, scale)[0]
         return kernel, bias, prepared

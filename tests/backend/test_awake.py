@@ -125,3 +125,17 @@ def test_the_environment_says_whether(value):
         assert "MINICNN_KEEP_AWAKE must be 0 or 1, got 'no'" in ran.stderr
     else:
         assert ran.stdout.strip() == str(value == "1")
+
+
+@spinning
+def test_a_child_that_is_made_within_a_step_leaves_its_own_alone(spinners):
+    child = multiprocessing.get_context("fork").Process(target=leave_in_a_child, args=(CPU.working(),))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+
+
+def leave_in_a_child(step) -> None:
+    with step:
+        awake._after_fork()  # as in a child of this one
+    assert awake._spinners.inside == 0

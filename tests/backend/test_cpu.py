@@ -27,6 +27,7 @@ SHAPES = [  # x, (KH, KW, F), window
     ((2, 3, 254, 17), (3, 3, 4), Window((2, 2), ((0, 1), (5, 0)))),  # a row is more than one of them
     ((2, 1, 9, 18), (3, 3, 4), Window((2, 2), "same")),
     ((2, 11, 12, 17), (5, 3, 4), Window((2, 3), ((0, 6), (4, 0)))),  # padding beyond the kernel
+    ((2, 6, 5, 96), (3, 3, 4), Window((4, 4), ((0, 0), (0, 1)))),  # cells that taps would read, but no window does
     ((3, 10, 8, 4), (3, 1, 6), Window((2, 2))),
     ((2, 6, 5, 19), (1, 1, 7), Window()),
     ((2, 7, 6, 18), (1, 1, 7), Window((2, 2))),
@@ -144,6 +145,19 @@ def test_pooling(small_pieces, rng, window, size, dtype):
     ):
         assert got.dtype == expected.dtype
         assert_close(got, expected, 1e-6 if dtype == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 2, 2, 4), (3, 1, 2, 2)])
+@pytest.mark.parametrize("size, window", [((2, 2), Window(pads=((1, 1), (1, 1)))), ((4, 4), Window((4, 4), "same"))])
+def test_pooling_of_images_smaller_than_their_pads(rng, shape, size, window):
+    x = rng.normal(size=shape)
+    y, winners = REFERENCE.max_pool_winners(x, size, window)
+    dy = rng.normal(size=y.shape)
+    for kernel, arguments in (
+        ("max_pool", (x,)), ("max_pool_grad", (dy, winners, shape)), ("avg_pool", (x,)), ("avg_pool_grad", (dy, shape)),
+    ):  # fmt: skip
+        got, expected = (getattr(b, kernel)(*arguments, size, window) for b in (CPU, REFERENCE))
+        assert_close(got, expected, 1e-14)
 
 
 @pytest.mark.parametrize("window", [Window((2, 2)), Window((2, 3), "same"), Window(pads=((1, 2), (2, 1)))])

@@ -360,3 +360,20 @@ def test_weights_are_found_anew_once_a_layer_has_more():
     assert len(model.penalties) == 2
     first.trainable = False
     assert model.trainable_weights == second.weights
+
+
+def test_a_chain_without_layers_has_no_weights():
+    model = Sequential([layers.Dense(3, input_shape=(4,))])
+    assert len(model.weights) == 2 and model.predict(np.ones((1, 4)), verbose=0).shape == (1, 3)
+    model.pop()
+    assert model.weights == []
+
+
+@pytest.mark.parametrize("setting", ["direct", "winograd2", "winograd4", "highest"])
+def test_another_algorithm_after_a_prediction_takes_a_kernel_of_its_own(setting, monkeypatch):
+    """What was folded and prepared for one algorithm is no kernel for another."""
+    model = chain(layers.Conv2D(32, 3), layers.BatchNormalization(), shape=(16, 16, 32))
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 32)).astype("float32")
+    before = model.predict(x, verbose=0)
+    monkeypatch.setattr(config.config, "precision" if setting == "highest" else "conv", setting)
+    assert_close(model.predict(x, verbose=0), before, 1e-5)

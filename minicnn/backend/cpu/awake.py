@@ -32,11 +32,12 @@ def cores_awake(workers: int) -> Iterator[None]:
     if not config.keep_awake or workers < 2 or not possible() or workers < len(os.sched_getaffinity(0)):
         yield
         return
-    _spinners.enter()
+    spinners = _spinners  # a child that is made inside has others
+    spinners.enter()
     try:
         yield
     finally:
-        _spinners.leave()
+        spinners.leave()
 
 
 @cache

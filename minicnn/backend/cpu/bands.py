@@ -38,7 +38,7 @@ class Walk:
         n, h, w, c = x_shape
         self.about = about
         self.wide = max((self.out[1] - 1) * self.strides[1] + size[1], self.left + w)
-        self.pieces = image_pieces(n, self.out[0], h * w * c // self.out[0], about)
+        self.pieces = image_pieces(n, self.out[0], max(h * w * c // self.out[0], 1), about)
         self.rooms: dict[tuple, object] = {}
 
     def pieces_of_x(self) -> list[tuple[slice, slice]]:
@@ -160,7 +160,7 @@ class Cells:
         start = max(self.begin, 0)
         stop = max(min(self.begin + cells.shape[2], dx.shape[1]), start)
         dx, cells = pixels(dx[:, start:stop]), pixels(cells[:, :, start - self.begin : stop - self.begin])
-        first = -walk.left % sw
+        first = min(-walk.left % sw, dx.shape[2])
         together, k = (dx.shape[2] - first) // sw, (first + walk.left) // sw
         end = first + together * sw
         whole = dx[:, :, first:end].reshape(*dx.shape[:2], together, sw)

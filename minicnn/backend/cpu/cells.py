@@ -1,6 +1,8 @@
 """Images as blocks of 2x2 pixels, whose channels lie cell by cell: convolutions with a stride or a pooling of 2 between
 them have stride 1. (N, 2H, 2W, C) <-> (N, H, W, 4C), copied two pixels at a time."""
 
+import math
+
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
@@ -42,5 +44,5 @@ def _pair(c: int, x) -> np.dtype:
 
 
 def _copy(target, source):
-    each = target[0].size * target.itemsize // 4
+    each = math.prod(target.shape[1:]) * target.itemsize // 4
     run(lambda images: np.copyto(target[images], source[images]), image_spans(len(target), each, PIECE))

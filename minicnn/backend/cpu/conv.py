@@ -61,7 +61,7 @@ def padded(x, pads):
         part[:, top : top + h, :left] = part[:, top : top + h, left + w :] = 0
         part[:, top : top + h, left : left + w] = x[images]
 
-    run(work, spans(n, TILE_BYTES // (h * w * c * x.itemsize)))
+    run(work, spans(n, TILE_BYTES // max(h * w * c * x.itemsize, 1)))
     return out
 
 

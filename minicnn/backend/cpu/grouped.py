@@ -33,7 +33,8 @@ def conv2d(x, w, window: Window, finish=None):
             )
     if finish is not None:
         everything = slice(0, out[0])
-        run(lambda images: finish(y[images], images, everything), spans(len(y), max(1, BAND * len(y) // y.size)))
+        count = max(BAND * len(y) // max(y.size, 1), 1)
+        run(lambda images: finish(y[images], images, everything), spans(len(y), count))
     return y
 
 
