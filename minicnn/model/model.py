@@ -117,7 +117,7 @@ class Model(Layer):
     def _gathered(self, what: str) -> list:
         """A property of Layer's; where all layers are ours, which have none inside, it is kept as a plan is."""
         find = getattr(Layer, what).fget
-        if not (self._connected and self._plain) or self.own_weights:
+        if not self._plain or self.own_weights:
             return find(self)
         return list(self.plans.get(what, self.nodes, lambda: find(self)))
 
@@ -281,7 +281,7 @@ class Model(Layer):
         if found is None:
             some = self.own_weights or next(filter(None, (layer.weights for layer in self.layers)), [])
             found = some[0] if some else None
-            self._witness = found if self._connected and self._plain else None
+            self._witness = found if self._plain else None
         return found
 
     def to_tensor(self, x):

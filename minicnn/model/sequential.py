@@ -60,7 +60,7 @@ class Sequential(Model):
     def _rebuild(self) -> None:
         """Connects what is not connected yet: each layer is called once, however often one is added or taken off."""
         done = {node.layer: node for node in self.steps} if self._connected else {}
-        self._connected, self._witness = False, None
+        self._connected, self._plain, self._witness = False, False, None
         if self.entrance is None or not self.chain:
             return
         symbol = self.entrance

@@ -10,6 +10,16 @@ def is_depthwise(w_shape, groups: int) -> bool:
     return w_shape[2] == 1 and w_shape[3] == groups
 
 
+def turn(w, groups: int = 1):
+    """The kernel by which dy is convolved to dx, turned by 180 degrees: (KH, KW, C/G, F) -> (KH, KW, F/G, C)
+
+    A view where there is one group.
+    """
+    kh, kw, c, f = w.shape
+    parts = w[::-1, ::-1].reshape(kh, kw, c, groups, f // groups)
+    return parts.transpose(0, 1, 4, 3, 2).reshape(kh, kw, f // groups, groups * c)
+
+
 class Blocks:
     """Groups taken together: which channels and filters each block has, and its kernel."""
 

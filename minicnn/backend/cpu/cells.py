@@ -27,20 +27,21 @@ def pixels_of_blocks(blocks):
     return found
 
 
+def items(x):
+    """x with the numbers of its last axis, side by side, as one item, which NumPy copies faster: (..., C) -> (...)"""
+    return x.view(np.dtype((np.void, x.shape[-1] * x.itemsize)))[..., 0]
+
+
 def _pairs(blocks, c: int):
     """The pairs of pixels of blocks: (N, H, W, 2)"""
     n, tall, wide, _ = blocks.shape
-    return blocks.reshape(n, tall, wide, 2, 2 * c).view(_pair(c, blocks))[..., 0]
+    return items(blocks.reshape(n, tall, wide, 2, 2 * c))
 
 
 def _rows(x):
     """The same of an image."""
     n, tall, wide, c = x.shape
-    return x.reshape(n, tall // 2, 2, wide // 2, 2 * c).view(_pair(c, x))[..., 0].transpose(0, 1, 3, 2)
-
-
-def _pair(c: int, x) -> np.dtype:
-    return np.dtype((np.void, 2 * c * x.itemsize))
+    return items(x.reshape(n, tall // 2, 2, wide // 2, 2 * c)).transpose(0, 1, 3, 2)
 
 
 def _copy(target, source):

@@ -59,11 +59,6 @@ def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 1.0)
     return _quickest(tuple(x_shape), tuple(w_shape), window, tuple(out), passes)
 
 
-def tile_size(x_shape, w_shape, window: Window, out, dtype, passes: float = 1.0) -> int:
-    """m of F(m x m, 3 x 3) where `algorithm` chooses that, else 0."""
-    return TILES.get(algorithm(x_shape, w_shape, window, out, dtype, passes), 0)
-
-
 def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float) -> str:
     """The same for kernels that `lines.py` convolves, with some rows or columns at a time."""
     if config.conv != "auto":

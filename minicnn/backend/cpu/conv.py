@@ -156,13 +156,6 @@ class Patches:
         return image_pieces(n, rows, 1, fit)
 
 
-def turned(w, groups: int = 1):
-    """The kernel by which dy is convolved to dx, turned by 180 degrees: (KH, KW, C/G, F) -> (KH, KW, F/G, C)"""
-    kh, kw, c, f = w.shape
-    parts = w[::-1, ::-1].reshape(kh, kw, c, groups, f // groups)
-    return parts.transpose(0, 1, 4, 3, 2).reshape(kh, kw, f // groups, groups * c)
-
-
 def weight_grad(x, dy, w_shape, window: Window):
     """dw of `Backend.conv2d_weight_grad` for groups = 1; sums are cut by shape and added in a fixed order."""
     x = padded(x, window.explicit_pads(x.shape[1:3], w_shape[:2]))

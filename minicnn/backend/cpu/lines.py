@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from minicnn.backend.cpu.blocks import turn
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
@@ -107,7 +108,7 @@ def as_lines(x, along: int):
 def transform_kernel(w, out, turned: bool = False):
     """U of a kernel, or of the turned one, for y of the size `out`: (J, K, C, F) or (K, 1, C, F) -> (t, J*C, F)"""
     if turned:
-        w = w[::-1, ::-1].swapaxes(2, 3)
+        w = turn(w)
     p, taps = points_for(w.shape, out), as_taps(w)
     rows, k, c, f = taps.shape
     u = empty((p.t, rows, c, f), w.dtype)

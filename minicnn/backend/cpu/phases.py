@@ -13,8 +13,9 @@ from functools import partial
 
 import numpy as np
 
+from minicnn.backend.cpu.blocks import turn
 from minicnn.backend.cpu.cells import pixels_of_blocks
-from minicnn.backend.cpu.conv import correlate, padded, turned
+from minicnn.backend.cpu.conv import correlate, padded
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_pieces, run, scratch, spans
 from minicnn.backend.cpu.products import SMALL, height, panel_width
@@ -69,10 +70,7 @@ def input_grad(dy, w, x_shape, window: Window):
             phase, part = dx[:, down.cells, across.cells], w[down.taps, across.taps]
             if phase.size and part.size:
                 source = cut_out(dy, (down.start, down.stop), (across.start, across.stop))
-                if source.size:
-                    correlate(source, turned(part), (1, 1), (1, 1), phase)
-                else:  # the windows that would read these cells are too many: dy ends before
-                    run(partial(clear, phase), spans(len(phase), 1))
+                correlate(source, turn(part), (1, 1), (1, 1), phase)
     return dx
 
 
@@ -107,7 +105,7 @@ def _by_blocks(dy, w, x_shape, window: Window):
     size = -(-(top + x_shape[1] + bottom) // 2), -(-(left + x_shape[2] + right) // 2)
     blocks = empty((n, *size, 4 * c), np.result_type(dy, w))
     around = (tall - 1, size[0] - oh), (wide - 1, size[1] - ow)
-    correlate(padded(dy, around), turned(kernel), (1, 1), (1, 1), blocks)
+    correlate(padded(dy, around), turn(kernel), (1, 1), (1, 1), blocks)
     return pixels_of_blocks(blocks)[:, top : top + x_shape[1], left : left + x_shape[2]]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.backend.cpu.cells import items
 from minicnn.backend.cpu.choice import algorithm
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, lasting, run, scratch, spans
@@ -249,7 +250,7 @@ def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
         target = y[images, rows].reshape(images.stop - images.start, -1, len(zero))
         flat = len(target), target[0].size
         cells = scratch("cells", (flat[0], 4, flat[1]), dtype)
-        as_runs(cells.reshape(len(cells), 4, -1, f))[...] = as_runs(blocks.reshape(len(cells), -1, 4, f)).swapaxes(1, 2)
+        items(cells.reshape(len(cells), 4, -1, f))[...] = items(blocks.reshape(len(cells), -1, 4, f)).swapaxes(1, 2)
         most = np.maximum.reduce(cells, axis=1, out=scratch("most", flat, dtype))
         if bias is None:
             np.copyto(target, most.reshape(target.shape))
@@ -272,13 +273,8 @@ def gradient_of_cells(dy, kept):
         target, upstream = blocks[pieces[i]], dy[pieces[i]]
         flat = len(target), 4, -1
         cells = share_out(upstream.reshape(flat[0], -1), kept[pieces[i]].reshape(flat)).reshape(*flat, f)
-        as_runs(target.reshape(flat[0], -1, 4, f))[...] = as_runs(cells).swapaxes(1, 2)
+        items(target.reshape(flat[0], -1, 4, f))[...] = items(cells).swapaxes(1, 2)
         np.dot(constants(1, target.size // f, dy.dtype), cells.reshape(-1, f), out=biases[i])
 
     run(work, range(len(pieces)))
     return blocks.reshape(*dy.shape[:3], 4 * f), channel_sums(biases, f)
-
-
-def as_runs(cells):
-    """(..., F) as items that are copied whole: (...)"""
-    return cells.view(np.dtype((np.void, cells.shape[-1] * cells.itemsize)))[..., 0]

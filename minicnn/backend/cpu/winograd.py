@@ -14,12 +14,12 @@ Error in float32, against the largest y, unit-variance data of 64 channels: 3e-7
 import numpy as np
 
 from minicnn.backend.cpu import winograd_few
-from minicnn.backend.cpu.blocks import Blocks
+from minicnn.backend.cpu.blocks import Blocks, turn
 from minicnn.backend.cpu.choice import few_tiles
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_bands, run, scratch, spans
 from minicnn.backend.cpu.products import product_of_panels, sum_of_products
-from minicnn.backend.cpu.winograd_kernel import COLUMNS, transform_kernel, turn
+from minicnn.backend.cpu.winograd_kernel import COLUMNS, transform_kernel
 from minicnn.backend.cpu.winograd_points import points
 from minicnn.backend.cpu.winograd_tiles import Tiles, put
 

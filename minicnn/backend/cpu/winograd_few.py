@@ -31,8 +31,7 @@ def conv2d(x, w, pads, out, m: int, finish=None):
     v = scratch("inputs", (squared, n * tall * wide, c), y.dtype)
 
     def forth(images):
-        place = slice(images.start * tall * wide, images.stop * tall * wide)
-        tiles.transform(images, slice(0, tall), v[:, place])
+        transform_images(tiles, images, tall, v)
 
     def multiply(filters):
         shape = squared, n * tall * wide, filters.stop - filters.start
@@ -54,6 +53,12 @@ def conv2d(x, w, pads, out, m: int, finish=None):
     return y
 
 
+def transform_images(tiles: Tiles, images: slice, tall: int, out) -> None:
+    """Some whole images, of `tall` rows of tiles each, to their place among those of all.   out: (t*t, P, C)"""
+    each = tall * tiles.wide
+    tiles.transform(images, slice(0, tall), out[:, images.start * each : images.stop * each])
+
+
 def weight_grad(x, dy, pads, m: int):
     """dw of `Backend.conv2d_weight_grad`, all filters of some channels at a time.
 
@@ -67,9 +72,8 @@ def weight_grad(x, dy, pads, m: int):
     dw = empty((9, c, f), dtype)
 
     def forth(images):
-        place = slice(images.start * tall * wide, images.stop * tall * wide)
         for tiles, transformed in zip(pair, (v, upstream), strict=True):
-            tiles.transform(images, slice(0, tall), transformed[:, place])
+            transform_images(tiles, images, tall, transformed)
 
     def multiply(channels):
         sums = scratch("transformed", (squared, channels.stop - channels.start, f), dtype)

@@ -6,8 +6,7 @@ Products are small enough for OpenBLAS not to pack what it reads once, and a sta
 
 import numpy as np
 
-from minicnn.backend.cpu import conv
-from minicnn.backend.cpu.blocks import Blocks
+from minicnn.backend.cpu.blocks import Blocks, turn
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch, spans
 from minicnn.backend.cpu.products import panel_width
@@ -23,7 +22,7 @@ def transform_kernel(w, m: int, groups: int = 1, turned: bool = False):
     B blocks of groups are convolutions of their own, each with a kernel that is zero between its groups (`blocks.py`).
     """
     if turned:
-        w = turn(w) if groups == 1 else conv.turned(w, groups)
+        w = turn(w, groups)
     blocks = Blocks(w.shape, groups)
     (_, _, c, f), p = blocks.shape, points(m)
     width = panel_width(f)
@@ -36,11 +35,6 @@ def transform_kernel(w, m: int, groups: int = 1, turned: bool = False):
 
     run(work, [(j, rows) for j in range(u.shape[1]) for rows in spans(c, CHUNKS * max(COLUMNS // width, 1))])
     return u.reshape(p.t * p.t, blocks.count, -1, c, width)
-
-
-def turn(w):
-    """The turned kernel, a view: (3, 3, C, F) -> (3, 3, F, C)"""
-    return w[::-1, ::-1].swapaxes(2, 3)
 
 
 def transform(w, p: Points, out):
