@@ -182,6 +182,7 @@ class CpuBackend(Backend):
         if not pooled.fits(x.shape, w.shape, window):
             return super().conv2d_pool_grad(dy, y, kept, x, w, window, relu, needs)
         shape, kernel_shape, halved, _ = pooled.between_blocks(x.shape, w.shape, window)
+        y = y if relu else None
 
         def for_x():
             return pixels_of_blocks(self.conv2d_input_grad(cells, pooled.block_kernel(w), shape, halved))
@@ -191,9 +192,9 @@ class CpuBackend(Backend):
             return pooled.kernel_of_blocks(dw, w.shape)
 
         if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
-            dw, db, cells = pooled.gradients(dy, kept, x, w.shape, window, needs[0])
+            dw, db, cells = pooled.gradients(dy, y, kept, x, w.shape, window, needs[0])
             return for_x() if needs[0] else None, dw, db
-        cells, db = pooled.gradient_of_cells(dy, kept)
+        cells, db = pooled.gradient_of_cells(dy, y, kept)
         dx, dw = side_by_side(for_x, for_w) if needs[0] else (None, for_w())
         return dx, dw, db
 

@@ -4,7 +4,8 @@ Idea: between blocks of 2x2 pixels it is a convolution of stride 1 that gives al
 place in a block lie in a plane, and a tap of the kernel is that plane shifted, a copy of one long run; a column of all
 taps is a patch. So one product gives each cell of all windows as a plane, and their maximum is one of long runs, taken
 while they are in the cache; the number that remains of four is written. What goes on is which cell
-it was, as four booleans. The ends of the runs, between two rows, are nobody's and are left out.
+it was, as four booleans: the first one equal to it. The ends of the runs, between two rows, are nobody's and are left
+out.
 Shapes: planes (N', 4C, rows * pitch)   taps (N', K, R), R = H' * pitch, K = tall * wide * 4C and a row of ones for the
 bias   kernel (4F, K)   cells (N', 4F, R)   y (N, H', W', F)
 Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for ReLU. Error in float32: rounding, 2e-7.
@@ -172,14 +173,14 @@ def conv2d(x, w_shape, kernel, window: Window, relu=True, keep=True):
         np.maximum.reduce(cells, axis=1, out=most, initial=0 if relu else None)
         np.copyto(y[images], planes.pooled(most))
         if kept is not None:
-            winners(cells, most, most if relu else None, kept[images])
+            winners(cells, most, kept[images])
 
     run(work, planes.pieces(y.itemsize))
     return y, kept
 
 
-def gradients(dy, kept, x, w_shape, window: Window, cells_wanted=False):
-    """dw, db, and, where dx is wanted, the gradient of the cells as blocks (N, H', W', 4F)."""
+def gradients(dy, y, kept, x, w_shape, window: Window, cells_wanted=False):
+    """dw, db, and, where dx is wanted, the gradient of the cells as blocks (N, H', W', 4F).   y: None without ReLU"""
     planes, dtype = Planes(x.shape, w_shape, window), dy.dtype
     pieces, f = planes.pieces(dtype.itemsize), planes.f
     groups = [pieces[span] for span in spans(len(pieces), -(-len(pieces) // GROUPS))]
@@ -190,7 +191,7 @@ def gradients(dy, kept, x, w_shape, window: Window, cells_wanted=False):
         for images in groups[g]:
             count = len(dy[images])
             upstream, target = planes.upstream(count, dtype)
-            np.copyto(target, dy[images])
+            through_relu(dy[images], None if y is None else y[images], target)
             cells = share_out(upstream.reshape(count, -1), kept[images]).reshape(count, 4 * f, -1)
             if found is not None:
                 for i in range(4):
@@ -205,22 +206,26 @@ def gradients(dy, kept, x, w_shape, window: Window, cells_wanted=False):
     return dw, channel_sums(total[:, -1], f), None if found is None else found.reshape(*dy.shape[:3], -1)
 
 
-def winners(cells, most, y, found) -> None:
-    """Which cell of a window was the largest, the first of equal ones, and none where ReLU's y is 0: booleans (N', 4,
-    R).   cells: (N', 4, R), overwritten   most, y: (N', R), y None without ReLU"""
-    n, _, size = cells.shape
-    right, rows = scratch("right", (n, 2, size), bool), scratch("rows", (n, 2, size), bool)
-    np.greater(cells[:, 1::2], cells[:, ::2], out=right)
-    np.greater(most, np.maximum(cells[:, 0], cells[:, 1], out=cells[:, 0]), out=rows[:, 1])
+def winners(cells, most, found) -> None:
+    """Which cell of a window was the largest, the first of equal ones: booleans (N', 4, R).
+
+    cells: (N', 4, R)   most: (N', R)
+    Few calls, since each ends with waiting for the interpreter's lock, which another worker may hold.
+    """
+    np.equal(cells, most[:, None], out=found)
+    np.greater(found[:, 1::2], found[:, ::2], out=found[:, 1::2])  # true above false: here and not there
+    above = np.logical_or(found[:, 0], found[:, 1], out=scratch("above", most.shape, bool))
+    np.greater(found[:, 2:], above[:, None], out=found[:, 2:])
+
+
+def through_relu(dy, y, out) -> None:
+    """dy where ReLU's y is positive, else 0; all of it where y is None.   (N', H', W', F)"""
     if y is None:
-        np.logical_not(rows[:, 1], out=rows[:, 0])
-    else:
-        positive = np.greater(y, 0, out=rows[:, 0])
-        np.logical_and(rows[:, 1], positive, out=rows[:, 1])
-        np.greater(positive, rows[:, 1], out=rows[:, 0])
-    found = found.reshape(n, 2, 2, size)
-    np.logical_and(right, rows, out=found[:, :, 1])
-    np.greater(rows, found[:, :, 1], out=found[:, :, 0])
+        np.copyto(out, dy)
+        return
+    positive = scratch("positive", y.shape, dy.dtype)
+    np.greater(y, 0, out=positive)
+    np.multiply(dy, positive, out=out)
 
 
 def share_out(upstream, kept):
@@ -259,18 +264,19 @@ def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
         if relu:
             np.maximum(target, zero, out=target)
         if kept is not None:
-            winners(cells, most, target.reshape(flat) if relu else None, kept[images, :, rows].reshape(cells.shape))
+            winners(cells, most, kept[images, :, rows].reshape(cells.shape))
 
     return y, kept, finish
 
 
-def gradient_of_cells(dy, kept):
-    """The gradient of the cells as blocks, (N, H', W', 4F), and db."""
+def gradient_of_cells(dy, y, kept):
+    """The gradient of the cells as blocks, (N, H', W', 4F), and db.   y: None without ReLU"""
     f, pieces = dy.shape[3], image_spans(len(dy), dy[:1].size, PIECE_NUMBERS)
     blocks, biases = empty((*dy.shape[:3], 4, f), dy.dtype), np.empty((len(pieces), f), dy.dtype)
 
     def work(i):
-        target, upstream = blocks[pieces[i]], dy[pieces[i]]
+        target, upstream = blocks[pieces[i]], scratch("upstream", dy[pieces[i]].shape, dy.dtype)
+        through_relu(dy[pieces[i]], None if y is None else y[pieces[i]], upstream)
         flat = len(target), 4, -1
         cells = share_out(upstream.reshape(flat[0], -1), kept[pieces[i]].reshape(flat)).reshape(*flat, f)
         items(target.reshape(flat[0], -1, 4, f))[...] = items(cells).swapaxes(1, 2)
