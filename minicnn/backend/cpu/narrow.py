@@ -116,10 +116,11 @@ def transform_kernel(w):
     return u.reshape(T, (r + 2) * c, r * f)
 
 
-def conv2d(x, w, pads, out, finish=None, u=None):
+def conv2d(x, w, pads, out, finish=None, u=None, names=("lines of x", "lines of y")):
     """y of `Backend.conv2d`; finish(tile, images, rows) works on the rows of y that are done, while they are warm.
 
     x: (N, H, W, C)   w: (3, 3, C, F)   u: its transform, where it is at hand   -> (N, OH, OW, F)
+    names: of the memory, whose zeros last as long as it serves one shape
     """
     u = transform_kernel(w) if u is None else u
     tiles = Tiles(x.shape, w.shape, pads, out, u.dtype)
@@ -128,10 +129,10 @@ def conv2d(x, w, pads, out, finish=None, u=None):
 
     def work(piece):
         images, rows = piece
-        lines, v = tiles.of_inputs("lines of x", images, rows)
+        lines, v = tiles.of_inputs(names[0], images, rows)
         for taps, source, part in inputs[rows.start]:
             np.matmul(points.input[:, taps], source[images], out=lines[:, part])
-        lines, products = tiles.of_outputs("lines of y", images, rows)
+        lines, products = tiles.of_outputs(names[1], images, rows)
         product(v, u[:, None], products)
         for taps, target, part in outputs[rows.start]:
             np.matmul(points.output[taps], lines[:, part], out=target[images])
@@ -146,7 +147,8 @@ def conv2d(x, w, pads, out, finish=None, u=None):
 def input_grad(dy, w, pads, size):
     """dx of `Backend.conv2d_input_grad`, dy convolved with the turned kernel: (N, H, W, C), (H, W) = size."""
     (top, bottom), (left, right) = pads
-    return conv2d(dy, turn(w), ((2 - top, 2 - bottom), (2 - left, 2 - right)), size)
+    pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
+    return conv2d(dy, turn(w), pads, size, names=("lines of dy for dx", "lines of dx"))
 
 
 def weight_grad(x, dy, pads):
