@@ -6,6 +6,7 @@ import pytest
 from minicnn.backend import CPU, Window
 from minicnn.backend.cpu import pooled
 from minicnn.backend.reference import Backend
+from minicnn.config import config
 from tests.checks import assert_close
 
 REFERENCE = Backend(np)
@@ -65,6 +66,20 @@ def test_equal_cells_share_nothing(value):
     wanted = REFERENCE.conv2d_pool_grad(dy, y, z, *arguments)
     for got, one in zip(CPU.conv2d_pool_grad(dy, y, kept, *arguments), wanted, strict=True):
         assert_close(got, one, 1e-6)
+
+
+@pytest.mark.parametrize(("before", "after"), [("auto", "direct"), ("direct", "auto")])
+def test_an_algorithm_forced_before_the_way_back(rng, monkeypatch, before, after):
+    """What the forward pass kept says which way that is."""
+    x, w = rng.normal(size=(16, 16, 16, 6)).astype("float32"), rng.normal(size=(5, 5, 6, 16)).astype("float32")
+    window = Window(pads="same")
+    monkeypatch.setattr(config, "conv", before)
+    y, kept = CPU.conv2d_pool(x, w, window)
+    assert isinstance(kept, pooled.InBlocks) == (before == "auto")
+    monkeypatch.setattr(config, "conv", after)
+    wanted = REFERENCE.conv2d_pool_grad(y, *REFERENCE.conv2d_pool(x, w, window), x, w, window)
+    for got, one in zip(CPU.conv2d_pool_grad(y, y, kept, x, w, window), wanted, strict=True):
+        assert_close(got, one, 2e-6)
 
 
 def test_nan_stays(rng):

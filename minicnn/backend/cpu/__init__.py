@@ -3,6 +3,7 @@
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -174,8 +175,9 @@ class CpuBackend(Backend):
         y, kept, finish = pooled.pooled_blocks((len(x), *out), w.shape[3], dtype, bias, relu, keep)
         fits = prepared_for("blocks", prepared)
         kernel, transform = (prepared.u, prepared.transform) if fits else (pooled.block_kernel(w), None)
-        self.convolve(blocks_of_pixels(x), kernel, halved, finish, transform)
-        return y, kept
+        blocks = blocks_of_pixels(x)
+        self.convolve(blocks, kernel, halved, finish, transform)
+        return y, pooled.InBlocks(kept, blocks, kernel) if keep else None
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
         """As the reference; dx as a convolution of blocks of 2x2 pixels, and dw, where that may be Winograd's."""
@@ -184,18 +186,18 @@ class CpuBackend(Backend):
         shape, kernel_shape, halved, _ = pooled.between_blocks(x.shape, w.shape, window)
         y = y if relu else None
 
-        def for_x():
-            return pixels_of_blocks(self.conv2d_input_grad(cells, pooled.block_kernel(w), shape, halved))
+        def for_x(kernel):
+            return pixels_of_blocks(self.conv2d_input_grad(cells, kernel, shape, halved))
 
         def for_w():
-            dw = self.conv2d_weight_grad(blocks_of_pixels(x), cells, kernel_shape, halved)
-            return pooled.kernel_of_blocks(dw, w.shape)
+            dw = self.conv2d_weight_grad(kept.x, cells, kernel_shape, halved)
+            return pooled.kernel_of_blocks(dw, w.shape), pooled.bias_of_cells(cells, w.shape[3])
 
-        if not pooled.in_blocks(x.shape, w.shape, window, np.result_type(x, w)):
+        if not isinstance(kept, pooled.InBlocks):
             dw, db, cells = pooled.gradients(dy, y, kept, x, w.shape, window, needs[0])
-            return for_x() if needs[0] else None, dw, db
-        cells, db = pooled.gradient_of_cells(dy, y, kept)
-        dx, dw = side_by_side(for_x, for_w) if needs[0] else (None, for_w())
+            return for_x(pooled.block_kernel(w)) if needs[0] else None, dw, db
+        cells = pooled.gradient_of_cells(dy, y, kept.winners)
+        dx, (dw, db) = side_by_side(partial(for_x, kept.kernel), for_w) if needs[0] else (None, for_w())
         return dx, dw, db
 
     # Pooling, without dilation, which no layer asks for --------------------------------------------------------------

@@ -12,7 +12,7 @@ Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for 
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,14 @@ def fits(x_shape, w_shape, window: Window) -> bool:
 def in_blocks(x_shape, w_shape, window: Window, dtype) -> bool:
     """Whether Winograd serves: for blocks of 2x2 pixels a kernel of 4x4 or 5x5 is one of 3x3."""
     return algorithm(*between_blocks(x_shape, w_shape, window), dtype) != "direct"
+
+
+class InBlocks(NamedTuple):
+    """What a forward pass keeps: the winners (N, 4, H', W', F), x as blocks, the kernel between them."""
+
+    winners: Any
+    x: Any
+    kernel: Any
 
 
 @lru_cache(maxsize=256)
@@ -270,17 +278,22 @@ def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
 
 
 def gradient_of_cells(dy, y, kept):
-    """The gradient of the cells as blocks, (N, H', W', 4F), and db.   y: None without ReLU"""
-    f, pieces = dy.shape[3], image_spans(len(dy), dy[:1].size, PIECE_NUMBERS)
-    blocks, biases = empty((*dy.shape[:3], 4, f), dy.dtype), np.empty((len(pieces), f), dy.dtype)
+    """The gradient of the cells as blocks, (N, H', W', 4F).   y: None without ReLU"""
+    f = dy.shape[3]
+    blocks = empty((*dy.shape[:3], 4, f), dy.dtype)
 
-    def work(i):
-        target, upstream = blocks[pieces[i]], scratch("upstream", dy[pieces[i]].shape, dy.dtype)
-        through_relu(dy[pieces[i]], None if y is None else y[pieces[i]], upstream)
+    def work(images):
+        target, upstream = blocks[images], scratch("upstream", dy[images].shape, dy.dtype)
+        through_relu(dy[images], None if y is None else y[images], upstream)
         flat = len(target), 4, -1
-        cells = share_out(upstream.reshape(flat[0], -1), kept[pieces[i]].reshape(flat)).reshape(*flat, f)
+        cells = share_out(upstream.reshape(flat[0], -1), kept[images].reshape(flat)).reshape(*flat, f)
         items(target.reshape(flat[0], -1, 4, f))[...] = items(cells).swapaxes(1, 2)
-        np.dot(constants(1, target.size // f, dy.dtype), cells.reshape(-1, f), out=biases[i])
 
-    run(work, range(len(pieces)))
-    return blocks.reshape(*dy.shape[:3], 4 * f), channel_sums(biases, f)
+    run(work, image_spans(len(dy), dy[:1].size, PIECE_NUMBERS))
+    return blocks.reshape(*dy.shape[:3], 4 * f)
+
+
+def bias_of_cells(blocks, f: int):
+    """db: the sum of the cells of all windows, first of each image.   (N, H', W', 4F) -> (F,)"""
+    cells = blocks.reshape(len(blocks), -1, f)
+    return channel_sums(np.matmul(constants(1, cells.shape[1], cells.dtype), cells), f)
