@@ -58,6 +58,6 @@ NETWORKS = {
         Network("resnet50", "keras", "resnets:resnet50", 8, (224, 224, 3), 1000, 1e-6),
         Network("inception_v3", "keras", "inception_v3:plain", 8, (299, 299, 3), 1000, 1e-6),
         Network("resnet20", "A", "resnets:resnet20_a", 64, (32, 32, 3), 10, 0.001),
-        Network("lenet5", "notebook", "lenet:notebook", 64, (32, 32, 1), 10, 0.1),
+        Network("lenet5", "notebook", "lenet:notebook", 64, (32, 32, 1), 10, 0.001),
     )
 }

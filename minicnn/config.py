@@ -21,6 +21,7 @@ class Config:
     seed: int = 0
     threads: int | None = None  # None: as many as there are cores for this process
     keep_awake: bool = True  # cores, during a step: backend/cpu/awake.py
+    flush_subnormals: bool = True  # to zero, during a step: backend/cpu/subnormals.py
     conv: str = "auto"
     precision: str = "default"
     draws: int = 0  # initial weights drawn since the seed was set: their place in the order of creation
@@ -119,12 +120,13 @@ def _threads_from_environment() -> None:
     set_threads(int(value))
 
 
-def _awake_from_environment() -> None:
-    value = os.environ.get("MINICNN_KEEP_AWAKE", "1")
+def _switch_from_environment(name: str) -> bool:
+    value = os.environ.get(name, "1")
     if value not in ("0", "1"):
-        raise ValueError(f"MINICNN_KEEP_AWAKE must be 0 or 1, got {value!r}")
-    config.keep_awake = value == "1"
+        raise ValueError(f"{name} must be 0 or 1, got {value!r}")
+    return value == "1"
 
 
 _threads_from_environment()
-_awake_from_environment()
+config.keep_awake = _switch_from_environment("MINICNN_KEEP_AWAKE")
+config.flush_subnormals = _switch_from_environment("MINICNN_FLUSH_SUBNORMALS")

@@ -14,6 +14,7 @@ from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.parallel import one_blas_thread, run, side_by_side, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
+from minicnn.backend.cpu.subnormals import flushed
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
@@ -73,8 +74,8 @@ class CpuBackend(Backend):
 
     @contextmanager
     def working(self):
-        """NumPy's BLAS on one thread, since the workers are ours; and the cores stay awake."""
-        with one_blas_thread(), cores_awake(workers()):
+        """NumPy's BLAS on one thread, since the workers are ours; the cores stay awake; subnormal numbers are zeros."""
+        with one_blas_thread(), cores_awake(workers()), flushed():
             yield
 
     # Matrix products -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
+from minicnn.backend.cpu.subnormals import flush, flushing, not_flushed
 from minicnn.config import config
 
 
@@ -142,7 +143,7 @@ class _Job:
     """
 
     def __init__(self, work: Callable[[Any], Any], pieces: list[Any]):
-        self.work, self.total = work, len(pieces)
+        self.work, self.total, self.flushing = work, len(pieces), flushing()
         self.waiting, self.count = iter(pieces), itertools.count(1)  # taking from either is atomic
         self.errors: list[BaseException] = []
         self.finished = threading.Lock()
@@ -192,7 +193,7 @@ class _Helpers:
 
     def make(self, count: int) -> None:
         """Sees to it that there are so many."""
-        with self.lock:
+        with self.lock, not_flushed():  # a new thread begins as the one that makes it
             for number in range(self.made, count):
                 threading.Thread(target=self.serve, name=f"minicnn-{number}", daemon=True).start()
             self.made = max(self.made, count)
@@ -200,7 +201,9 @@ class _Helpers:
     def serve(self) -> None:
         """The life of a helper."""
         while True:
-            self.jobs.get().drain()
+            job = self.jobs.get()
+            flush(job.flushing)  # the same bits on all threads
+            job.drain()
 
 
 def one_blas_thread() -> _Blas:
