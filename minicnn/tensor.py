@@ -374,9 +374,11 @@ def sweep(
         _, tensor = heapq.heappop(waiting)
         dy, _ = gradients.pop(tensor)
         yield tensor, dy
+        if tensor.op is None:
+            continue
         for parent in _hand_on(tensor, dy, gradients, probe, wanted):
             heapq.heappush(waiting, (-parent.order, parent))
-        if not keep and tensor.op is not None:
+        if not keep:
             tensor.op, tensor.parents = FREED, ()
 
 

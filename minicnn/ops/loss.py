@@ -14,24 +14,29 @@ class SoftmaxCrossEntropy(Op):
         self.labels = labels
 
     def forward(self, x):
+        labels = self.backend.asarray(self.labels)
+        self.t = labels.astype(x.dtype) if labels.shape == x.shape else None
+        self.own = None if self.t is not None else self.places(labels, x)
         self.log_p = self.backend.log_softmax(x)
-        self.t = self.one_hot(x)
-        return -(self.t * self.log_p).sum(axis=-1)
+        return -self.log_p[self.own] if self.t is None else -(self.t * self.log_p).sum(axis=-1)
 
     def backward(self, dy):
-        p = self.xp.exp(self.log_p)
-        return ((p * self.t.sum(axis=-1, keepdims=True) - self.t) * dy[..., None],)
+        dx = self.xp.exp(self.log_p)
+        if self.t is None:
+            dx[self.own] -= 1
+        else:
+            dx = dx * self.t.sum(axis=-1, keepdims=True) - self.t
+        return (dx * dy[..., None],)
 
-    def one_hot(self, x):
-        """The labels as probabilities, (..., C). Raises ValueError for shapes that do not fit."""
-        labels = self.backend.asarray(self.labels)
-        if labels.shape == x.shape:
-            return labels.astype(x.dtype)
-        if labels.shape != x.shape[:-1]:
-            raise ValueError(
-                f"labels must be {x.shape[:-1]} class numbers or {x.shape} probabilities, got {labels.shape}"
-            )
-        t = (labels[..., None] == self.xp.arange(x.shape[-1])).astype(x.dtype)
-        if not t.any(axis=-1).all():
-            raise ValueError(f"labels must be whole numbers from 0 to {x.shape[-1] - 1}, got {labels[~t.any(axis=-1)]}")
-        return t
+    def places(self, labels, x):
+        """Where in x the classes stand, as an index. Raises ValueError for labels that do not fit."""
+        xp, shape, classes = self.xp, x.shape[:-1], x.shape[-1]
+        if labels.shape != shape:
+            raise ValueError(f"labels must be {shape} class numbers or {x.shape} probabilities, got {labels.shape}")
+        right = (labels >= 0) & (labels < classes)
+        if labels.dtype.kind == "f":
+            right &= labels % 1 == 0
+        if not right.all():
+            raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}, got {labels[~right]}")
+        rows = [xp.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) for i, n in enumerate(shape)]
+        return (*rows, labels.astype(xp.int64))
