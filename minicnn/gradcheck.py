@@ -1,8 +1,7 @@
 """Does a backward pass compute the derivative? Central differences in float64, against a random upstream gradient.
 
-With an upstream gradient of ones a batch norm that lacks a term of its backward pass goes unnoticed; with a random
-one it is
-off by 0.8. Keep away from kinks and ties (ReLU at 0, equal maxima): there is no derivative to compare with.
+With an upstream gradient of ones a batch norm that lacks a term of its backward pass goes unnoticed; with a random one
+it is off by 0.8. Keep away from kinks and ties (ReLU at 0, equal maxima): there is no derivative to compare with.
 """
 
 import copy

@@ -1,9 +1,8 @@
 """Tensors, the tape that they form, and the sweep back along it.
 
 A tensor that an op made knows the op and its parents: that is the whole tape. `backward` walks it once, in reverse
-order of
-creation, and hands every gradient from a consumer to a parent along an *edge*. Where one tensor feeds a skip and a
-branch there are two edges, and a `probe` sees each contribution apart before the engine adds them up.
+order of creation, and hands every gradient from a consumer to a parent along an *edge*. Where one tensor feeds a skip
+and a branch there are two edges, and a `probe` sees each contribution apart before the engine adds them up.
 """
 
 import heapq
@@ -146,9 +145,8 @@ def _sizes(numbers) -> tuple:
 class Tensor(Operators):
     """An array, and where it came from.
 
-    data: a NumPy or CuPy array. grad: an array of the same shape after `backward`, for tensors with requires_grad
-    that no
-    op made, and for those that asked with `retain_grad()`. Nothing on the tape is ever changed in place.
+    data: a NumPy or CuPy array. grad: an array of the same shape after `backward`, for tensors with requires_grad that
+    no op made, and for those that asked with `retain_grad()`. Nothing on the tape is ever changed in place.
     """
 
     grad: Array | None
@@ -223,9 +221,8 @@ class Tensor(Operators):
         """Adds to `grad` of every leaf the gradient of this tensor, weighted with `grad` (default 1, for a single
         number).
 
-        Frees what each op kept as it passes, unless `keep` is set. `probe(edge, gradient)` sees what every op
-        returns for
-        every input, un-broadcast and before it is summed into the parent. Raises RuntimeError on a freed tape.
+        Frees what each op kept as it passes, unless `keep` is set. `probe(edge, gradient)` sees what every op returns
+        for every input, un-broadcast and before it is summed into the parent. Raises RuntimeError on a freed tape.
         """
         for tensor, dy in sweep(self, _seed(self, grad), keep=keep, probe=probe):
             if tensor.retains or (tensor.requires_grad and not tensor.parents and tensor.op is None):

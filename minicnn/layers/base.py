@@ -1,8 +1,8 @@
 """What a layer is, and the symbols that it gives when it is called before there are numbers.
 
 A layer needs `call(x, training)`. `build(shape)` makes its weights, `output_shape(shape)` says its shape without
-running it.
-Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a Tensor or an array, a Tensor.
+running it. Called on a Symbol it gives a Symbol, and the graph grows by a node; called on a Tensor or an array, a
+Tensor.
 """
 
 import inspect

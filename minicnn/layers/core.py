@@ -172,8 +172,7 @@ class Lambda(Layer):
     """Any function of a tensor or a list of them: Lambda(lambda x, k: x * k, arguments={"k": 2}).
 
     The shape is found by running the function once on zeros, unless `output_shape` (without the batch) gives it. The
-    function
-    must be made of tensor arithmetic and `minicnn.functions`, or it stops the gradient.
+    function must be made of tensor arithmetic and `minicnn.functions`, or it stops the gradient.
     """
 
     def __init__(

@@ -11,11 +11,9 @@ Gradients = tuple[Array | None, ...]
 class Op:
     """A differentiable function, used for one call: `y = op(a, b)`, then `da, db = op.backward(dy)`.
 
-    `forward` keeps on `self` what its backward needs, and nothing else; `backward` changes none of it, so that it
-    can be
-    asked any number of times. `needs[i]` says whether input i wants a gradient; where it does not, `backward` may
-    give None.
-    A binary op gives its gradients in the shape of dy: the engine undoes broadcasting, once (`unbroadcast`).
+    `forward` keeps on `self` what its backward needs, and nothing else; `backward` changes none of it, so that it can
+    be asked any number of times. `needs[i]` says whether input i wants a gradient; where it does not, `backward` may
+    give None. A binary op gives its gradients in the shape of dy: the engine undoes broadcasting, once (`unbroadcast`).
     """
 
     backend: Backend
