@@ -76,6 +76,7 @@ class Layer:
     """
 
     hidden = False
+    settings = 0  # how often an attribute of any layer was set: what is made of layers stands as long as this does
     _wants: frozenset[str] = frozenset()
 
     def __init_subclass__(cls, **kwargs):
@@ -105,6 +106,10 @@ class Layer:
         self._penalties: list[tuple[Weight, Any]] = []
         self._trainable = bool(trainable)
         self._eager_calls = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        Layer.settings += 1
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

@@ -37,6 +37,7 @@ class Model(Layer):
 
     automatic_prefix = "functional"
     way_to_build = "only Model(inputs, outputs) has a graph of layers"
+    __setattr__ = object.__setattr__  # type: ignore[assignment]  # a step counts here, and no plan depends on that
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True):
         own = "automatic_prefix" not in vars(type(self))  # a class of the user's: its models are called by its name

@@ -119,7 +119,8 @@ class Step:
         if type(layer) is layers.MaxPooling2D:
             return apply(ops.MaxPool2D(layer.pool_size, replace(layer.window, pads=self.pads), zeros=True), x)
         if type(layer) is layers.Dense:
-            return apply(ops.DenseReLU(), x, layer.kernel, layer.bias)
+            y = apply(ops.DenseAct(self.relu), x, layer.kernel, layer.bias)
+            return y if self.relu else layer.activation(y)
         kernel, bias, prepared, window = layer.kernel, layer.bias, None, self.window
         if self.folded:
             norm = None if self.norm is None else self.norm.layer
@@ -207,10 +208,11 @@ class Grouping:
         return found
 
     def head(self, node: Node) -> Step | None:
-        """A convolution or a dense layer that has its own ReLU, or, in a pass without a tape, any convolution."""
+        """A convolution that has its own ReLU, in a pass without a tape any convolution; any dense layer."""
         kind, activation = type(node.layer), getattr(node.layer, "activation", None)
         relu = activation in RELUS
-        if (kind in HEADS and relu) or (kind is layers.Conv2D and self.folding and activation is activations.linear):
+        folds = kind is layers.Conv2D and self.folding and activation is activations.linear
+        if kind is layers.Dense or (kind is layers.Conv2D and relu) or folds:
             return Step([node], node.parents, node, relu=relu, folded=self.folding and kind is layers.Conv2D)
         return Step([node], node.parents, node, normed=True) if self.has_no_use_for_its_bias(node) else None
 

@@ -40,7 +40,7 @@ class Plans:
     object. (A layer of somebody else's is a step of its own, whatever its attributes are.)"""
 
     def __init__(self):
-        self.kept: dict[Hashable, tuple[list, Any]] = {}
+        self.kept: dict[Hashable, tuple[int, list, Any]] = {}  # after so many settings, from these attributes
 
     def __deepcopy__(self, _):
         return Plans()  # its symbols are others
@@ -50,11 +50,14 @@ class Plans:
 
     def get(self, name: Hashable, nodes: Sequence[Node], make: Callable[[], Any]) -> Any:
         """What `make()` gave for these nodes as they are."""
+        settings = Layer.settings
+        seen, before, found = self.kept.get(name, (-1, [], None))
+        if seen == settings:  # as nearly always: a step asks some times
+            return found
         now = attributes(nodes)
-        before, found = self.kept.get(name, ((), None))
         if len(before) != len(now) or not all(map(is_, before, now)):
             found = make()
-            self.kept[name] = now, found
+        self.kept[name] = settings, now, found
         return found
 
 

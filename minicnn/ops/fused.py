@@ -54,18 +54,21 @@ class Conv2DPool(Conv2D):
         return self.backend.conv2d_pool_grad(dy, *saved, self.window, self.relu, needs)
 
 
-class DenseReLU(MatMul):
-    """y = max(x @ w + b, 0).  x: (..., M, K)   w: (K, N)   b: (N,) or None   y: (..., M, N)"""
+class DenseAct(MatMul):
+    """y = max(x @ w + b, 0), ReLU optional.  x: (..., M, K)   w: (K, N)   b: (N,) or None   y: (..., M, N)"""
+
+    def __init__(self, relu: bool = True):
+        self.relu = relu
 
     def forward(self, x, w, b=None):
         y = super().forward(x, w)
         if b is not None:
             self.xp.add(y, b, out=y)  # y is not anybody's yet
-        self.y = self.xp.maximum(y, y.dtype.type(0), out=y)
+        self.y = self.xp.maximum(y, y.dtype.type(0), out=y) if self.relu else None
         return y
 
     def backward(self, dy):
-        dz = self.backend.relu_grad(dy, self.y)
+        dz = self.backend.relu_grad(dy, self.y) if self.relu else dy
         return *super().backward(dz), self.backend.channel_sum(dz) if any(self.needs[2:3]) else None
 
 

@@ -10,7 +10,7 @@ import pytest
 from minicnn import Input, Model, Sequential, Tensor, config, functions, layers, no_grad
 from minicnn.layers import activations
 from minicnn.layers.naming import clear_session, names_kept
-from minicnn.model import running
+from minicnn.model import plans, running
 from tests.checks import assert_close
 
 
@@ -347,6 +347,24 @@ def test_a_plan_is_kept_until_a_layer_is_changed(data, monkeypatch):
     copied = copy.deepcopy(model)
     assert_close(copied(data, plan=True).data, model(data).data, 1e-6)
     assert made
+
+
+def test_a_step_changes_no_layer(monkeypatch):
+    """Else each step would compare all attributes of all layers."""
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+    made = layers.Conv2D(4, 3, kernel_regularizer="l2"), layers.BatchNormalization(), layers.Activation("relu")
+    model = chain(*made, layers.MaxPooling2D(), layers.Flatten(), layers.Dropout(0.5), layers.Dense(2), shape=(8, 8, 3))
+    model.compile("adam", "mse", metrics=["mae"])
+
+    def steps():
+        model.train_on_batch(images, np.ones((4, 2)))
+        model.predict(images, verbose=0)
+
+    steps()
+    compared = []
+    monkeypatch.setattr(plans, "attributes", compared.append)
+    steps()
+    assert not compared
 
 
 def test_weights_are_found_anew_once_a_layer_has_more():

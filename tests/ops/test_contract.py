@@ -72,7 +72,8 @@ CASES = {
     "Conv2DAct, no ReLU": (lambda xp, dtype: ops.Conv2DAct(Window((2, 1), "same"), relu=False), CONV),
     "Conv2DPool": (lambda xp, dtype: ops.Conv2DPool(Window(pads="same")), normal((2, 6, 4, 3), (5, 5, 3, 4), (4,))),
     "Conv2DPool, one by one": (lambda xp, dtype: ops.Conv2DPool(relu=False), normal((2, 7, 6, 3), (3, 2, 3, 4), (4,))),
-    "DenseReLU": (lambda xp, dtype: ops.DenseReLU(), normal((3, 4), (4, 5), (5,))),
+    "DenseAct": (lambda xp, dtype: ops.DenseAct(), normal((3, 4), (4, 5), (5,))),
+    "DenseAct, no ReLU": (lambda xp, dtype: ops.DenseAct(relu=False), normal((3, 4), (4, 5), (5,))),
     "AddReLU": (lambda xp, dtype: ops.AddReLU(), PAIR),
     "AddReLU, scaled": (lambda xp, dtype: ops.AddReLU(0.3), PAIR),
     "BatchNormAct": (lambda xp, dtype: ops.BatchNormAct(1e-3), NORM),
@@ -89,7 +90,7 @@ CASES = {
 }
 # Gradients that cost a product or more, and are not made for an input that has no use for them.
 FRUGAL = ["Multiply", "Divide", "MatMul", "Concatenate", "Conv2D", "Conv2D, 1x1", "Conv2D, depthwise"]
-FRUGAL += ["Conv2DAct", "DenseReLU"]
+FRUGAL += ["Conv2DAct", "DenseAct"]
 
 
 @pytest.fixture(params=CASES)

@@ -66,11 +66,12 @@ def test_pooled_convolution(xp, rng, relu, shape):
     check_grad(ops.Conv2DPool(window, relu), *arrays)
 
 
-def test_dense(xp, rng):
+@pytest.mark.parametrize("relu", [True, False], ids=["relu", "linear"])
+def test_dense(xp, rng, relu):
     arrays = [xp.asarray(rng.normal(size=shape)) for shape in [(3, 4), (4, 5), (5,)]]
 
     def separate(x, w, b):
-        product, act = ops.MatMul(), ops.ReLU()
+        product, act = ops.MatMul(), ops.ReLU() if relu else ops.Identity()
         y = act(product(x, w) + b)
 
         def backward(dy):
@@ -79,7 +80,7 @@ def test_dense(xp, rng):
 
         return y, backward
 
-    compare(ops.DenseReLU(), separate, arrays, xp.asarray(rng.normal(size=(3, 5))))
+    compare(ops.DenseAct(relu), separate, arrays, xp.asarray(rng.normal(size=(3, 5))))
 
 
 @pytest.mark.parametrize("size", [(2, 5, 4, 6), (8, 16, 16, 24)], ids=["small", "in pieces"])

@@ -13,8 +13,6 @@ import ctypes
 import platform
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -38,28 +36,23 @@ class _Local(threading.local):
 _local = _Local()
 
 
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Subnormal numbers are zeros on this thread within the block, and on those that help it (`parallel.py`)."""
-    with _as(config.flush_subnormals):
-        yield
+class flushed:
+    """`with flushed():` subnormal numbers are zeros on this thread, and on those that help it (`parallel.py`)."""
+
+    wanted = True
+
+    def __enter__(self):
+        self.before = _local.flushed
+        flush(self.wanted and config.flush_subnormals)
+
+    def __exit__(self, *_):
+        flush(self.before)
 
 
-@contextmanager
-def not_flushed() -> Iterator[None]:
-    """They are what they were before within the block."""
-    with _as(False):
-        yield
+class not_flushed(flushed):
+    """`with not_flushed():` they are what they were before."""
 
-
-@contextmanager
-def _as(on: bool) -> Iterator[None]:
-    before = _local.flushed
-    flush(on)
-    try:
-        yield
-    finally:
-        flush(before)
+    wanted = False
 
 
 def flushing() -> bool:
