@@ -76,7 +76,7 @@ class Layer:
     """
 
     hidden = False
-    settings = 0  # how often an attribute of any layer was set: what is made of layers stands as long as this does
+    settings = object()  # another one once an attribute of any layer is set: what is made of layers stands until then
     _wants: frozenset[str] = frozenset()
 
     def __init_subclass__(cls, **kwargs):
@@ -109,7 +109,11 @@ class Layer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        Layer.settings += 1
+        Layer.settings = object()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        Layer.settings = object()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

@@ -208,11 +208,13 @@ class Grouping:
         return found
 
     def head(self, node: Node) -> Step | None:
-        """A convolution that has its own ReLU, in a pass without a tape any convolution; any dense layer."""
+        """A convolution that has its own ReLU, in a pass without a tape any convolution; a dense layer, unless its
+        activation is somebody else's, which runs as a layer."""
         kind, activation = type(node.layer), getattr(node.layer, "activation", None)
         relu = activation in RELUS
         folds = kind is layers.Conv2D and self.folding and activation is activations.linear
-        if kind is layers.Dense or (kind is layers.Conv2D and relu) or folds:
+        dense = kind is layers.Dense and activation in activations.BY_NAME.values()
+        if (kind in HEADS and relu) or dense or folds:
             return Step([node], node.parents, node, relu=relu, folded=self.folding and kind is layers.Conv2D)
         return Step([node], node.parents, node, normed=True) if self.has_no_use_for_its_bias(node) else None
 

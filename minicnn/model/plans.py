@@ -36,11 +36,11 @@ def largest(steps: Sequence[Step]) -> int:
 
 
 class Plans:
-    """What was made of the nodes of a model, by name; made anew once an attribute of one of our layers is another
-    object. (A layer of somebody else's is a step of its own, whatever its attributes are.)"""
+    """What was made of the nodes of a model, by name; made anew once an attribute of one of our layers is set to
+    another object. (A layer of somebody else's is a step of its own, whatever its attributes are.)"""
 
     def __init__(self):
-        self.kept: dict[Hashable, tuple[int, list, Any]] = {}  # after so many settings, from these attributes
+        self.kept: dict[Hashable, tuple[object, list, Any]] = {}  # with the layers' settings, from these attributes
 
     def __deepcopy__(self, _):
         return Plans()  # its symbols are others
@@ -51,11 +51,11 @@ class Plans:
     def get(self, name: Hashable, nodes: Sequence[Node], make: Callable[[], Any]) -> Any:
         """What `make()` gave for these nodes as they are."""
         settings = Layer.settings
-        seen, before, found = self.kept.get(name, (-1, [], None))
-        if seen == settings:  # as nearly always: a step asks some times
+        seen, before, found = self.kept.get(name, (None, None, None))
+        if seen is settings:  # as nearly always: a step asks some times
             return found
         now = attributes(nodes)
-        if len(before) != len(now) or not all(map(is_, before, now)):
+        if before is None or len(before) != len(now) or not all(map(is_, before, now)):
             found = make()
         self.kept[name] = settings, now, found
         return found

@@ -33,6 +33,8 @@ class SoftmaxCrossEntropy(Op):
         xp, shape, classes = self.xp, x.shape[:-1], x.shape[-1]
         if labels.shape != shape:
             raise ValueError(f"labels must be {shape} class numbers or {x.shape} probabilities, got {labels.shape}")
+        if labels.dtype.kind not in "biuf":
+            raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}, got an array of {labels.dtype}")
         right = (labels >= 0) & (labels < classes)
         if labels.dtype.kind == "f":
             right &= labels % 1 == 0

@@ -68,8 +68,8 @@ def kinks_frozen(model: Any, x: Any, training: bool = False) -> Iterator[None]:
         for layer, name in spots:
             if name == "activation":
                 layer.activation = relu
-            else:
-                vars(layer).pop("call", None)  # the method of its class shows again
+            elif name in vars(layer):
+                delattr(layer, name)  # the method of its class shows again
 
 
 def loss_of(model: Any, x: Any, y: Any, loss: Loss | None = None, training: bool = False) -> Tensor:

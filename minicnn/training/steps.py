@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.backend import to_numpy
 from minicnn.config import config
 from minicnn.layers.base import Layer
-from minicnn.tensor import Tensor, no_grad
+from minicnn.tensor import Tensor, as_array, no_grad
 from minicnn.training.batches import Arrays, Structure, each
 from minicnn.training.compiled import Compiled
 from minicnn.training.labels import class_weights
@@ -129,7 +129,7 @@ def _inputs(model: Any, x: Structure) -> Structure:
             raise ValueError(f"x must have the inputs {', '.join(names)}, got {', '.join(map(str, x))}")
         x = [x[name] for name in names]
     if isinstance(model, Layer):
-        return each(model.to_tensor, x)
+        return each(lambda a: model.to_tensor(as_array(a)), x)
     dtype = next((w.dtype for w in model.weights if w.dtype.kind == "f"), np.dtype(config.floatx))
     return each(lambda a: model.backend.asarray(a).astype(dtype, copy=False), x)
 

@@ -48,6 +48,20 @@ def test_convolution(piece_bytes, monkeypatch, rng, shape, f, window, together):
     assert_close(dw, REFERENCE.conv2d_weight_grad(doubled[0], upstream.astype("float64"), w.shape, window), 2e-6)
 
 
+@pytest.mark.parametrize(("odd", "pads"), [
+    (lambda x: np.ascontiguousarray(x[..., 0])[..., None], ((1, 1), (1, 1))),  # the last axis has a stride of 0
+    (lambda x: np.ascontiguousarray(x[:, :1])[:, ::-1], ((3, 3), (1, 0))),  # that of the height one below 0
+    (lambda x: x, [[1, 0], [1, 1]]),
+], ids=["one channel", "one row", "pads in lists"])  # fmt: skip
+def test_axes_of_length_1_have_any_strides(piece_bytes, rng, odd, pads):
+    x, window = odd(rng.normal(size=(3, 12, 12, 2)).astype("float32")), Window(pads=pads)
+    w = rng.normal(size=(3, 3, x.shape[3], 8)).astype("float32")
+    y, plain = CPU.conv2d(x, w, window), np.array(x, order="C").astype("float64")
+    assert_close(y, REFERENCE.conv2d(plain, w.astype("float64"), window), 2e-6)
+    expected = REFERENCE.conv2d_weight_grad(plain, y.astype("float64"), w.shape, window)
+    assert_close(CPU.conv2d_weight_grad(x, y, w.shape, window), expected, 2e-6)
+
+
 def test_epilogue_and_prepared_kernel(piece_bytes, rng):
     check_epilogue_and_prepared_kernel(rng, (3, 3, 5, 4))
 

@@ -82,6 +82,15 @@ def test_an_algorithm_forced_before_the_way_back(rng, monkeypatch, before, after
         assert_close(got, one, 2e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 6])
+def test_no_image(channels):
+    x, w = np.ones((0, 16, 16, channels), "float32"), np.ones((5, 5, channels, 16), "float32")
+    y, kept = CPU.conv2d_pool(x, w, Window(pads="same"))
+    assert y.shape == (0, 8, 8, 16)
+    dx, dw, db = CPU.conv2d_pool_grad(y, y, kept, x, w, Window(pads="same"))
+    assert dx.shape == x.shape and not dw.any() and not db.any()
+
+
 def test_nan_stays(rng):
     x, w = rng.normal(size=(2, 8, 8, 1)).astype("float32"), rng.normal(size=(5, 5, 1, 6)).astype("float32")
     x[1, 4, 4] = np.nan

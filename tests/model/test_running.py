@@ -343,10 +343,34 @@ def test_a_plan_is_kept_until_a_layer_is_changed(data, monkeypatch):
     model.layers[2].trainable = False
     assert same_as_alone() is None and same_as_alone() == "kept"
     model.layers[3].negative_slope = 0.5
+    assert same_as_alone() is None and same_as_alone() == "kept"
+    model.layers[1].note = "one attribute more"
+    assert same_as_alone() is None and same_as_alone() == "kept"
+    del model.layers[1].note
     assert same_as_alone() is None
     copied = copy.deepcopy(model)
     assert_close(copied(data, plan=True).data, model(data).data, 1e-6)
     assert made
+
+
+def test_a_model_without_a_step_predicts(data):
+    inputs = Input((6,))
+    np.testing.assert_array_equal(Model(inputs, inputs).predict(data, verbose=0), data)
+
+
+@pytest.mark.parametrize("training", [None, False])
+def test_an_activation_that_is_a_layer_runs_as_within_its_layer(data, training):
+    """It takes its key and its mode from there."""
+    inputs = Input((6,))
+    model = Model(inputs, layers.Dense(8, activation=layers.Dropout(0.5))(inputs, training=training))
+    alone, planned = (model.call(Tensor(data), True, ("a key",), plan=plan).data for plan in (False, True))
+    np.testing.assert_array_equal(planned, alone)
+    assert (alone == 0).any() == (training is None)
+
+
+def test_a_tensor_takes_the_type_of_the_model(data):
+    model = chain(layers.Dense(5))
+    assert model.predict_on_batch(Tensor(data.astype("float64"))).dtype == np.float32
 
 
 def test_a_step_changes_no_layer(monkeypatch):

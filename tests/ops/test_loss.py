@@ -53,7 +53,13 @@ def test_labels_of_another_shape(xp):
         SoftmaxCrossEntropy(xp.asarray([0, 1, 2]))(xp.ones((2, 4)))
 
 
-@pytest.mark.parametrize("label", [4, -1])
-def test_labels_out_of_range(label):
+@pytest.mark.parametrize("label", [4, -1, 0.5, np.nan])
+def test_labels_that_are_no_classes(label):
     with pytest.raises(ValueError, match=str(label)):
         SoftmaxCrossEntropy(np.asarray([0, label]))(np.ones((2, 4)))
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 0.5], object), np.array(["cat", "dog"])], ids=["objects", "words"])
+def test_labels_that_are_no_numbers(labels):
+    with pytest.raises(ValueError, match="whole numbers from 0 to 3, got an array of"):
+        SoftmaxCrossEntropy(labels)(np.ones((2, 4)))

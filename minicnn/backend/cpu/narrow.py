@@ -82,6 +82,7 @@ class Tiles:
 
 def tiles_of(x_shape, w_shape, pads, out, dtype) -> Tiles:
     """Those of this convolution, in pieces of about PIECE_BYTES."""
+    pads = tuple(map(tuple, pads))
     return Tiles(x_shape, tuple(w_shape), pads, tuple(out), dtype, neighbours_of_rows(w_shape[3]), PIECE_BYTES)
 
 
@@ -94,7 +95,9 @@ class Strip(NamedTuple):
 
     def of(self, x, start: int, count: int):
         """(taps, rows of x (N, tiles, taps, count), tiles): so many numbers of a row.   x: (N, H, W, C), contiguous"""
-        image, row, _, number = x.strides
+        number = x.itemsize
+        row = x.shape[2] * x.shape[3] * number  # an axis of length 1 may have any stride
+        image = x.shape[1] * row
         shape = len(x), self.tiles.stop - self.tiles.start, self.taps.stop - self.taps.start, count
         offset, strides = self.first * row + start * number, (image, M * row, row, number)
         return self.taps, np.ndarray(shape, x.dtype, x, offset, strides), self.tiles

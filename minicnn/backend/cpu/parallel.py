@@ -101,8 +101,8 @@ def workers() -> int:
 def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> None:
     """`work(piece)` for all pieces, shared out among the workers, BLAS at one thread meanwhile.
 
-    Two threads of ours on top of two of BLAS are 40 times slower than either. A piece among several that
-    calls `run` itself does its own ones alone. An error in a piece is raised here.
+    Two threads of ours on top of two of BLAS are 40 times slower than either. A piece among several that calls `run`
+    itself does its own ones alone. An error in a piece is raised here.
     """
     pieces = list(pieces)
     if _local.busy:

@@ -3,9 +3,8 @@
 Idea: between blocks of 2x2 pixels it is a convolution of stride 1 that gives all four cells of a window. Numbers of one
 place in a block lie in a plane, and a tap of the kernel is that plane shifted, a copy of one long run; a column of all
 taps is a patch. So one product gives each cell of all windows as a plane, and their maximum is one of long runs, taken
-while they are in the cache; the number that remains of four is written. What goes on is which cell
-it was, as four booleans: the first one equal to it. The ends of the runs, between two rows, are nobody's and are left
-out.
+while they are in the cache; the number that remains of four is written. What goes on is which cell it was, as four
+booleans: the first one equal to it. The ends of the runs, between two rows, are nobody's and are left out.
 Shapes: planes (N', 4C, rows * pitch)   taps (N', K, R), R = H' * pitch, K = tall * wide * 4C and a row of ones for the
 bias   kernel (4F, K)   cells (N', 4F, R)   y (N, H', W', F)
 Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for ReLU. Error in float32: rounding, 2e-7.
@@ -41,7 +40,7 @@ def fits(x_shape, w_shape, window: Window) -> bool:
     plain = window.strides == window.dilation == (1, 1) and window.groups == 1
     even = not any(n % 2 for n in (*pads, *x_shape[1:3]))
     inside = max(pads[:2]) < kh and max(pads[2:]) < kw and min(window.output_size(x_shape[1:3], (kh, kw))) > 1
-    return plain and few and even and inside and min(kh, kw) > 1
+    return x_shape[0] > 0 and plain and few and even and inside and min(kh, kw) > 1
 
 
 # As blocks of 2x2 pixels ----------------------------------------------------------------------------------------------
@@ -221,7 +220,7 @@ def winners(cells, most, found) -> None:
     Few calls, since each ends with waiting for the interpreter's lock, which another worker may hold.
     """
     np.equal(cells, most[:, None], out=found)
-    np.greater(found[:, 1::2], found[:, ::2], out=found[:, 1::2])  # true above false: here and not there
+    np.greater(found[:, 1::2], found[:, ::2], out=found[:, 1::2])  # the second of two equal ones loses
     above = np.logical_or(found[:, 0], found[:, 1], out=scratch("above", most.shape, bool))
     np.greater(found[:, 2:], above[:, None], out=found[:, 2:])
 

@@ -5,8 +5,9 @@ momentum goes: a unit that no image reaches any more has gradient 0, its velocit
 800 steps it is there. It stays: 0.9 of the smallest number is rounded to itself. In LeNet-5 8 % of all velocities end
 so, and updates take four times as long. So two bits of each thread's control register say meanwhile that such
 results, and such operands, are 0 (2.2e-308 in float64); TensorFlow computes so as well.
+A thread that somebody starts during a step begins with the bits of the one that starts it, and keeps them.
 Source: Intel 64 manual, volume 1, section 10.2.3.3 and 10.2.3.4 (MXCSR: flush to zero, denormals are zeros), which
-libc's fesetenv (C11, 7.6.4) writes.
+fesetenv (C11, 7.6.4) writes.
 """
 
 import ctypes
