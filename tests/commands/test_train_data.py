@@ -16,7 +16,7 @@ from minicnn.commands.predict import main as predict
 from minicnn.commands.train import main
 from tests.data.test_cifar import records
 
-DATA = os.environ.get("MINICNN_DATA")
+DATA = os.environ.get("MINICNN_DATA") or None
 needs_data = pytest.mark.skipif(DATA is None, reason="MINICNN_DATA names no folder with MNIST and CIFAR-10")
 
 
