@@ -1,11 +1,15 @@
 """The settings of a process: what they refuse, and what they change."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from minicnn import config
 from minicnn.backend import CPU, Window
 from minicnn.backend.cpu import parallel
+from tests.processes import PATIENCE, environment
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +51,15 @@ def test_threads(monkeypatch):
     config.set_threads(3)
     assert parallel.workers() == 3
     assert limits == [{"limits": 3, "user_api": "blas"}]
+
+
+@pytest.mark.parametrize("setting", ["keep_awake", "flush_subnormals"])
+@pytest.mark.parametrize("value", ["0", "1", "no"])
+def test_the_environment_switches(setting, value):
+    code, variable = f"from minicnn.config import config; print(config.{setting})", f"MINICNN_{setting.upper()}"
+    variables = environment(**{variable: value})
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, timeout=PATIENCE)
+    if value == "no":
+        assert f"{variable} must be 0 or 1, got 'no'" in ran.stderr
+    else:
+        assert ran.stdout.strip() == str(value == "1")

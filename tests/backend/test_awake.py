@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -12,7 +10,6 @@ import pytest
 from minicnn.backend import CPU
 from minicnn.backend.cpu import awake
 from minicnn.config import config
-from tests.processes import PATIENCE, environment
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 spinning = pytest.mark.skipif(
@@ -114,17 +111,6 @@ def step_of_a_child() -> None:
     assert not awake._spinners.waiting
     with CPU.working():
         assert len(awake._spinners.waiting) == CORES
-
-
-@pytest.mark.parametrize("value", ["0", "1", "no"])
-def test_the_environment_says_whether(value):
-    code = "from minicnn.config import config; print(config.keep_awake)"
-    variables = environment(MINICNN_KEEP_AWAKE=value)
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, timeout=PATIENCE)
-    if value == "no":
-        assert "MINICNN_KEEP_AWAKE must be 0 or 1, got 'no'" in ran.stderr
-    else:
-        assert ran.stdout.strip() == str(value == "1")
 
 
 @spinning

@@ -128,14 +128,3 @@ def test_nobody_is_warned():
     command = [sys.executable, "-W", "error", "-c", code]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=PATIENCE)
     assert not ran.returncode, ran.stderr
-
-
-@pytest.mark.parametrize("value", ["0", "1", "no"])
-def test_the_environment_says_whether(value):
-    code = "from minicnn.config import config; print(config.flush_subnormals)"
-    variables = environment(MINICNN_FLUSH_SUBNORMALS=value)
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, timeout=PATIENCE)
-    if value == "no":
-        assert "MINICNN_FLUSH_SUBNORMALS must be 0 or 1, got 'no'" in ran.stderr
-    else:
-        assert ran.stdout.strip() == str(value == "1")

@@ -198,7 +198,7 @@ def gradients(dy, y, kept, x, w_shape, window: Window, cells_wanted=False):
         for images in groups[g]:
             count = len(dy[images])
             upstream, target = planes.upstream(count, dtype)
-            through_relu(dy[images], None if y is None else y[images], target)
+            through_relu(dy, y, images, target)
             cells = share_out(upstream.reshape(count, -1), kept[images]).reshape(count, 4 * f, -1)
             if found is not None:
                 for i in range(4):
@@ -225,14 +225,14 @@ def winners(cells, most, found) -> None:
     np.greater(found[:, 2:], above[:, None], out=found[:, 2:])
 
 
-def through_relu(dy, y, out) -> None:
-    """dy where ReLU's y is positive, else 0; all of it where y is None.   (N', H', W', F)"""
+def through_relu(dy, y, images, out) -> None:
+    """Of some images dy where ReLU's y is positive, else 0; all of it where y is None.   (N', H', W', F)"""
     if y is None:
-        np.copyto(out, dy)
+        np.copyto(out, dy[images])
         return
-    positive = scratch("positive", y.shape, dy.dtype)
-    np.greater(y, 0, out=positive)
-    np.multiply(dy, positive, out=out)
+    positive = scratch("positive", out.shape, dy.dtype)
+    np.greater(y[images], 0, out=positive)
+    np.multiply(dy[images], positive, out=out)
 
 
 def share_out(upstream, kept):
@@ -283,7 +283,7 @@ def gradient_of_cells(dy, y, kept):
 
     def work(images):
         target, upstream = blocks[images], scratch("upstream", dy[images].shape, dy.dtype)
-        through_relu(dy[images], None if y is None else y[images], upstream)
+        through_relu(dy, y, images, upstream)
         flat = len(target), 4, -1
         cells = share_out(upstream.reshape(flat[0], -1), kept[images].reshape(flat)).reshape(*flat, f)
         items(target.reshape(flat[0], -1, 4, f))[...] = items(cells).swapaxes(1, 2)

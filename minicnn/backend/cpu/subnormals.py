@@ -65,7 +65,8 @@ def flush(on: bool) -> None:
     """From now on they are zeros on this thread, or again what they were before."""
     if on == _local.flushed or not possible():
         return
-    environment = _read()
+    environment = _Environment()
+    _libc().fegetenv(ctypes.byref(environment))
     if on:
         _local.before = environment.mxcsr & BITS
     environment.mxcsr = environment.mxcsr & ~BITS | (BITS if on else _local.before)
@@ -80,12 +81,6 @@ def possible() -> bool:
         np.finfo(dtype)  # an older NumPy, asked for the first time during a step, would warn
     known = sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
     return known and hasattr(_libc(), "fesetenv")
-
-
-def _read() -> _Environment:
-    environment = _Environment()
-    _libc().fegetenv(ctypes.byref(environment))
-    return environment
 
 
 @cache
