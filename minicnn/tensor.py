@@ -152,7 +152,7 @@ class Tensor(Operators):
     grad: Array | None
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        self.data = as_array(data)
+        self.data = data if type(data) is np.ndarray else as_array(data)
         if requires_grad and self.data.dtype.kind != "f":
             raise TypeError(f"only floating-point tensors have gradients, got {self.data.dtype}; write 2.0 for 2")
         self.requires_grad = requires_grad
@@ -225,7 +225,7 @@ class Tensor(Operators):
         for every input, un-broadcast and before it is summed into the parent. Raises RuntimeError on a freed tape.
         """
         for tensor, dy in sweep(self, _seed(self, grad), keep=keep, probe=probe):
-            if tensor.retains or (tensor.requires_grad and not tensor.parents and tensor.op is None):
+            if tensor.retains or (tensor.op is None and tensor.requires_grad and not tensor.parents):
                 tensor.grad = dy if tensor.grad is None else tensor.grad + dy
 
 
@@ -308,18 +308,28 @@ def as_array(value: Any, like: Array | None = None) -> Array:
 def apply(op: Op, *inputs: Any) -> Any:
     """Runs `op` on tensors (arrays and numbers become constants; an optional input may be None) and records it on
     the tape."""
+    like, plain = None, True
     for x in inputs:
-        if isinstance(x, Deferred):
+        if isinstance(x, Tensor):
+            like = x.data if like is None else like
+        elif isinstance(x, Deferred):
             return x.defer(op, inputs)
-    like = next((x.data for x in inputs if isinstance(x, Tensor)), None)
-    parents = tuple(x if x is None or isinstance(x, Tensor) else Tensor(as_array(x, like)) for x in inputs)
-    op.needs = tuple(p is not None and p.requires_grad and _state.recording for p in parents)
-    result = Tensor(op(*(None if p is None else p.data for p in parents)))
+        elif x is not None:
+            plain = False
+    parents = inputs if plain else _with_constants(inputs, like)
+    needs = [p is not None and p.requires_grad for p in parents] if _state.recording else [False] * len(parents)
+    op.needs = tuple(needs)
+    result = Tensor(op(*[None if p is None else p.data for p in parents]))
     if op.of_logits:
         result.logits = parents[0]
-    if any(op.needs):
+    if True in needs:
         result.requires_grad, result.op, result.parents, result.scope = True, op, parents, _state.scope
     return result
+
+
+def _with_constants(inputs: Sequence[Any], like: Array | None) -> tuple["Tensor | None", ...]:
+    """The inputs of an op, those that are no tensors made into some."""
+    return tuple(x if x is None or isinstance(x, Tensor) else Tensor(as_array(x, like)) for x in inputs)
 
 
 def vjp(y: Tensor, x: Tensor | Sequence[Tensor], dy: Array | None = None, probe: Probe | None = None) -> Any:
@@ -411,16 +421,18 @@ def edges_of(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tupl
         return []
     if isinstance(op, _Freed):
         raise RuntimeError("this tape was freed by an earlier backward(); use backward(keep=True) to sweep it again")
-    needs = tuple(need and (wanted is None or p in wanted) for need, p in zip(op.needs, tensor.parents, strict=True))
-    if not any(needs):
+    needs, parents = op.needs, tensor.parents
+    if wanted is not None:
+        needs = tuple([need and p in wanted for need, p in zip(needs, parents, strict=True)])
+    if True not in needs:
         return []
     layer, call = tensor.scope or ("", 0)
     edges = []
-    for position, (parent, need, gradient) in enumerate(
-        zip(tensor.parents, needs, op.gradients(dy, needs), strict=False)
-    ):
-        if need and parent is not None:
-            gradient = unbroadcast(gradient, parent.shape, f"{type(op).__name__}, input {position}")
+    for position, gradient in enumerate(op.gradients(dy, needs)):
+        parent = parents[position]
+        if needs[position] and parent is not None:
+            if gradient.shape != parent.data.shape:
+                gradient = unbroadcast(gradient, parent.shape, f"{type(op).__name__}, input {position}")
             edges.append((Edge(op, layer, call, position, tensor, parent), gradient))
     return edges
 

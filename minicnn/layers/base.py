@@ -288,8 +288,7 @@ class Layer:
             extras: dict[str, Any] = {"training": training, "key": key, "plan": plan}
             y = self.call(inputs, **{name: extras[name] for name in self._wants})
             self._check_tensors(y)
-            passed_on = inputs if isinstance(inputs, list) else [inputs]
-            if any(y is x for x in passed_on):
+            if y is inputs if isinstance(inputs, Tensor) else any(y is x for x in inputs):
                 # A layer that does nothing has an edge of its own, as any other.
                 before, y = y, apply(ops.Identity(), y)
                 y.logits = before.logits
@@ -297,6 +296,8 @@ class Layer:
 
     def _check_tensors(self, y: Any) -> None:
         """Raises TypeError where `call` returned something else: an array would stop the gradient without a word."""
+        if isinstance(y, Tensor):
+            return
         results = y if isinstance(y, list | tuple) else [y]
         wrong = [type(result).__name__ for result in results if not isinstance(result, Tensor)]
         if wrong:

@@ -51,9 +51,11 @@ class Op:
         if not isinstance(gradients, tuple) or len(gradients) < len(needs):
             got = f"{len(gradients)}" if isinstance(gradients, tuple) else type(gradients).__name__
             raise ValueError(f"{kind}.backward must return a tuple with a gradient for each of {len(needs)}, got {got}")
-        if any(need and gradient is None for need, gradient in zip(needs, gradients, strict=False)):
-            raise ValueError(f"{kind}.backward gave None for an input that wants a gradient: needs={needs}")
-        return gradients[: len(needs)]
+        gradients = gradients[: len(needs)]
+        for need, gradient in zip(needs, gradients, strict=True):
+            if need and gradient is None:
+                raise ValueError(f"{kind}.backward gave None for an input that wants a gradient: needs={needs}")
+        return gradients
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...], of: str = "unbroadcast") -> Array:

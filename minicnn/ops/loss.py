@@ -35,10 +35,17 @@ class SoftmaxCrossEntropy(Op):
             raise ValueError(f"labels must be {shape} class numbers or {x.shape} probabilities, got {labels.shape}")
         if labels.dtype.kind not in "biuf":
             raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}, got an array of {labels.dtype}")
-        right = (labels >= 0) & (labels < classes)
-        if labels.dtype.kind == "f":
-            right &= labels % 1 == 0
-        if not right.all():
-            raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}, got {labels[~right]}")
+        if (wrong := no_classes(labels, classes)) is not None:
+            raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}, got {labels[wrong]}")
         rows = [xp.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) for i, n in enumerate(shape)]
-        return (*rows, labels.astype(xp.int64))
+        return (*rows, labels.astype(xp.int64, copy=False))
+
+
+def no_classes(labels, classes: int):
+    """Which of the labels are none of 0 .. classes - 1: booleans of their shape, or None where all are classes."""
+    if labels.dtype.kind != "f":
+        numbers = labels.astype("int64", copy=False).view("uint64")  # without its sign a negative number is large
+        if not labels.size or numbers.max() < classes:
+            return None
+    wrong = ~((labels >= 0) & (labels < classes) & (labels % 1 == 0))
+    return wrong if wrong.any() else None

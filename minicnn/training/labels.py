@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend import backend_of, to_numpy
+from minicnn.ops.loss import no_classes
 from minicnn.tensor import as_array
 
 Array = Any
@@ -26,7 +27,8 @@ def class_labels(y_true: Any, y_pred: Array) -> Array:
         raise ValueError(f"labels must be class numbers of shape {expected}, got shape {labels.shape}{hint}")
     if labels.dtype.kind == "f":
         _refuse(labels, labels % 1 != 0, "labels must be whole numbers")
-    _refuse(labels, (labels < 0) | (labels >= classes), f"labels must lie in 0 .. {classes - 1} for {classes} classes")
+    if (wrong := no_classes(labels, classes)) is not None:
+        _refuse(labels, wrong, f"labels must lie in 0 .. {classes - 1} for {classes} classes")
     return backend_of(y_pred).asarray(labels).astype(np.int64)
 
 

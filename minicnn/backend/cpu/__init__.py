@@ -14,10 +14,12 @@ from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.parallel import one_blas_thread, run, side_by_side, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
+from minicnn.backend.cpu.rows import constants
 from minicnn.backend.cpu.subnormals import flushed
 from minicnn.backend.reference import Backend
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
+FEW_ROWS = 256  # that are summed up in their own type
 PART_BYTES, FEWEST_IMAGES = 1 << 24, 4  # of a sub-batch: in its largest layer, and at least
 
 
@@ -271,8 +273,12 @@ class CpuBackend(Backend):
     # Channels ------------------------------------------------------------------------------------------------------
 
     def channel_sum(self, x):
-        """As the reference, in pieces."""
-        return super().channel_sum(x) if x.size < SMALL else norm.channel_sum(x)
+        """As the reference, in pieces; of few rows as a product with ones."""
+        if x.size >= SMALL:
+            return norm.channel_sum(x)
+        if x.ndim == 2 and 0 < len(x) <= FEW_ROWS and x.dtype.kind == "f" and x.itemsize >= 4:
+            return self.matmul(constants(1, len(x), x.dtype)[None], x)[0]
+        return super().channel_sum(x)
 
     def channel_moments(self, x):
         """As the reference, in pieces."""

@@ -27,7 +27,8 @@ class _Local(threading.local):
         self.busy = False
 
 
-def image_spans(images: int, each: int, about: int) -> list[slice]:
+@lru_cache(maxsize=1024)
+def image_spans(images: int, each: int, about: int) -> tuple[slice, ...]:
     """Whole images in pieces of about `about` units, `each` an image, so that two workers have equally much to do."""
     fit = min(about / each, images / 2)
     return spans(images, even_step(images, max(round(0.7 * fit), 1), max(round(1.3 * fit), 1)))
@@ -234,10 +235,11 @@ def lasting(name: str, form: Any, make: Callable[[], Any]) -> Any:
     return found[1]
 
 
-def spans(length: int, step: int) -> list[slice]:
+@lru_cache(maxsize=1024)
+def spans(length: int, step: int) -> tuple[slice, ...]:
     """0 .. length in pieces of `step`; the last one may be shorter."""
     step = max(step, 1)
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    return tuple(slice(start, min(start + step, length)) for start in range(0, length, step))
 
 
 _helpers = _Helpers()

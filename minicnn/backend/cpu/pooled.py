@@ -10,6 +10,7 @@ bias   kernel (4F, K)   cells (N', 4F, R)   y (N, H', W', F)
 Source: as direct convolutions (`conv.py`); max(z) + b = max(z + b), and so for ReLU. Error in float32: rounding, 2e-7.
 """
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -82,10 +83,15 @@ def block_kernel(w):
 
 def kernel_of_blocks(kernel, w_shape):
     """The gradient of `block_kernel`: (KH//2 + 1, KW//2 + 1, 4C, 4F) -> (KH, KW, C, F)"""
+    return copies(kernel, w_shape).sum(axis=(0, 1))
+
+
+def copies(kernel, w_shape):
+    """The numbers of a kernel of blocks that stand for those of w, for each cell: (2, 2, KH, KW, C, F)"""
     kh, kw, c, f = w_shape
     tall, wide = kernel.shape[:2]
     cells = kernel.reshape(tall, wide, 2, 2, c, 4 * f).transpose(0, 2, 1, 3, 4, 5)
-    return in_places(cells.reshape(2 * tall, 2 * wide, c, 2, 2, f), kh, kw).sum(axis=(0, 1))
+    return in_places(cells.reshape(2 * tall, 2 * wide, c, 2, 2, f), kh, kw)
 
 
 def in_places(patch, kh: int, kw: int):
@@ -159,12 +165,25 @@ class Planes:
 
 def kernel_of_cells(w, bias=None):
     """w as the kernel of each cell, and the bias, which all of them have: (4F, K)"""
-    kernel = block_kernel(w)
-    kernel = kernel.reshape(-1, kernel.shape[3]).T
-    found = empty((len(kernel), kernel.shape[1] + 1), w.dtype)
-    found[:, :-1] = kernel
-    found[:, -1] = 0 if bias is None else tiled(bias, 4)
-    return found
+    bias = constants(0, w.shape[3], w.dtype) if bias is None else bias
+    return np.concatenate((constants(0, 1, w.dtype), w.reshape(-1), bias))[numbers_of_cells(w.shape)]
+
+
+@lru_cache(maxsize=256)
+def numbers_of_cells(w_shape):
+    """Which number of (0, w, bias) stands where in the kernel of cells: (4F, K)"""
+    size, f = math.prod(w_shape), w_shape[3]
+    kernel = block_kernel(np.arange(1, size + 1).reshape(w_shape)).reshape(-1, 4 * f)
+    return np.concatenate((kernel, [np.tile(np.arange(size + 1, size + f + 1), 4)])).T.copy()
+
+
+@lru_cache(maxsize=256)
+def places_in_cells(w_shape):
+    """Where each number of w stands in the kernel of cells, laid flat, for each cell: (4, KH, KW, C, F)"""
+    tall, wide, (c, f) = w_shape[0] // 2 + 1, w_shape[1] // 2 + 1, w_shape[2:]
+    depth = tall * wide * 4 * c
+    places = np.arange(4 * f * (depth + 1)).reshape(4 * f, -1)[:, :depth]
+    return copies(places.T.reshape(tall, wide, 4 * c, 4 * f), w_shape).reshape(4, *w_shape)
 
 
 def conv2d(x, w_shape, kernel, window: Window, relu=True, keep=True):
@@ -209,7 +228,7 @@ def gradients(dy, y, kept, x, w_shape, window: Window, cells_wanted=False):
 
     run(work, range(len(groups)))
     total = np.add.reduce(sums)
-    dw = kernel_of_blocks(total[:, :-1].T.reshape(planes.tall, planes.wide, -1, 4 * f), w_shape)
+    dw = np.add.reduce(total.reshape(-1)[places_in_cells(w_shape)])
     return dw, channel_sums(total[:, -1], f), None if found is None else found.reshape(*dy.shape[:3], -1)
 
 
