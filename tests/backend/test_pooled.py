@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.backend import CPU, Window
-from minicnn.backend.cpu import pooled
+from minicnn.backend.cpu import narrow, pooled
 from minicnn.backend.reference import Backend
 from minicnn.config import config
 from tests.checks import assert_close
@@ -28,6 +28,7 @@ SHAPES = [  # x, (KH, KW, F), window, whether it is done at once
 def piece_bytes(request, monkeypatch):
     """Pieces of an image, and of as many as usual."""
     monkeypatch.setattr(pooled, "PIECE_BYTES", request.param)
+    monkeypatch.setattr(narrow, "PIECE_BYTES", request.param)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
@@ -80,6 +81,37 @@ def test_an_algorithm_forced_before_the_way_back(rng, monkeypatch, before, after
     wanted = REFERENCE.conv2d_pool_grad(y, *REFERENCE.conv2d_pool(x, w, window), x, w, window)
     for got, one in zip(CPU.conv2d_pool_grad(y, y, kept, x, w, window), wanted, strict=True):
         assert_close(got, one, 2e-6)
+
+
+@pytest.mark.parametrize("kind", ["auto", "winograd4x1", "winograd2"])
+@pytest.mark.parametrize("images", [16, 2])
+def test_blocks_by_every_algorithm(piece_bytes, monkeypatch, rng, kind, images):
+    """With rows both gradients are made at once, unless images are so large that they are cut."""
+    monkeypatch.setattr(config, "conv", kind)
+    x, w = rng.normal(size=(images, 16, 16, 6)).astype("float32"), rng.normal(size=(5, 5, 6, 16)).astype("float32")
+    window, dy = Window(pads="same"), rng.normal(size=(images, 8, 8, 16)).astype("float32")
+    y, kept = CPU.conv2d_pool(x, w, window)
+    assert isinstance(kept, pooled.InBlocks) == (kind != "auto" or images == 16)
+    expected, z = REFERENCE.conv2d_pool(x.astype("float64"), w.astype("float64"), window)
+    assert_close(y, expected, 2e-6)
+    wanted = REFERENCE.conv2d_pool_grad(dy, expected, z, x.astype("float64"), w.astype("float64"), window)
+    for got, one in zip(CPU.conv2d_pool_grad(dy, y, kept, x, w, window), wanted, strict=True):
+        assert got.dtype == np.float32
+        assert_close(got, one, 3e-6)
+
+
+@pytest.mark.parametrize("types", [("float16", "float32"), ("float32", "float16")])
+def test_images_and_kernels_of_two_types(monkeypatch, rng, types):
+    monkeypatch.setattr(config, "conv", "winograd4x1")
+    x, w = rng.normal(size=(16, 16, 16, 6)).astype(types[0]), rng.normal(size=(5, 5, 6, 16)).astype(types[1])
+    window, dy = Window(pads="same"), rng.normal(size=(16, 8, 8, 16)).astype("float32")
+    y, kept = CPU.conv2d_pool(x, w, window)
+    doubled = x.astype("float64"), w.astype("float64"), window
+    expected, z = REFERENCE.conv2d_pool(*doubled)
+    assert_close(y, expected, 2e-3)
+    wanted = REFERENCE.conv2d_pool_grad(dy, expected, z, *doubled)
+    for got, one in zip(CPU.conv2d_pool_grad(dy, y, kept, x, w, window), wanted, strict=True):
+        assert_close(got, one, 1e-2)
 
 
 @pytest.mark.parametrize("channels", [1, 6])

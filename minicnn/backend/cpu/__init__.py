@@ -9,10 +9,10 @@ import numpy as np
 
 from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, phases, pieces, pool, pooled, products, winograd
 from minicnn.backend.cpu.awake import cores_awake
-from minicnn.backend.cpu.cells import blocks_of_pixels, pixels_of_blocks
+from minicnn.backend.cpu.cells import pixels_of_blocks, room_for_blocks, room_for_pixels, write_blocks, write_pixels
 from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
-from minicnn.backend.cpu.parallel import one_blas_thread, run, side_by_side, spans, workers
+from minicnn.backend.cpu.parallel import in_images, one_blas_thread, run, side_by_side, spans, workers
 from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.cpu.rows import constants
 from minicnn.backend.cpu.subnormals import flushed
@@ -100,11 +100,14 @@ class CpuBackend(Backend):
         """As the reference, tile by tile; the epilogue is done on the tile while it is in the cache."""
         return self.convolve(x, w, window, epilogue_on_tiles(bias, scale, shift, residual, relu), prepared)
 
-    def convolve(self, x, w, window, finish=None, prepared=None):
-        """y of `conv2d`; finish(tile, images, rows) works on each tile, y[images, rows], while it is in the cache."""
+    def convolve(self, x, w, window, finish=None, prepared=None, begin=None):
+        """y of `conv2d`; finish(tile, images, rows) works on each tile, y[images, rows], while it is in the cache, and
+        begin(images) writes images of x, if they are not there before."""
         out = window.output_size(x.shape[1:3], w.shape[:2])
         passes = PREPARED if prepared is not None else 1.0
         kind = algorithm(x.shape, w.shape, window, out, np.result_type(x, w), passes)
+        if begin is not None and kind != "winograd4x1":
+            in_images(begin, x)
         if kind == "direct":
             kernel = conv if window.groups == 1 else grouped
             return kernel.conv2d(x, w, window, finish)
@@ -114,7 +117,7 @@ class CpuBackend(Backend):
             return winograd.convolve(x, w, pads, out, TILES[kind], window.groups, finish=finish)
         u = prepared.u if fits else transformed(w, kind, window.groups, out)
         if kind == "winograd4x1":
-            return narrow.conv2d(x, w, pads, out, finish, u)
+            return narrow.conv2d(x, w, pads, out, finish, u, begin)
         if kind == "lines":
             return lines.conv2d(x, u, pads, out, w.shape, finish)
         return winograd.conv2d(x, u, pads, out, TILES[kind], finish)
@@ -157,6 +160,13 @@ class CpuBackend(Backend):
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
 
+    def rows_serve(self, x, dy, w, window):
+        """Whether both gradients of a convolution are made by `narrow.py`, of arrays as they are."""
+        turned = *w.shape[:2], w.shape[3], w.shape[2]
+        of_w = algorithm(x.shape, w.shape, window, dy.shape[1:3], x.dtype)
+        of_x = algorithm(dy.shape, turned, window, x.shape[1:3], x.dtype)
+        return x.dtype == dy.dtype == w.dtype and of_w == of_x == "winograd4x1"
+
     def prepare_pooled_kernel(self, w, bias, window, x_shape):
         """The kernel and the bias as `pooled.py` has them, or the kernel between blocks and its transform."""
         if not pooled.fits(x_shape, w.shape, window):
@@ -178,8 +188,12 @@ class CpuBackend(Backend):
         y, kept, finish = pooled.pooled_blocks((len(x), *out), w.shape[3], dtype, bias, relu, keep)
         fits = prepared_for("blocks", prepared)
         kernel, transform = (prepared.u, prepared.transform) if fits else (pooled.block_kernel(w), None)
-        blocks = blocks_of_pixels(x)
-        self.convolve(blocks, kernel, halved, finish, transform)
+        x, blocks = np.ascontiguousarray(x), room_for_blocks(x)
+
+        def begin(images):
+            write_blocks(x[images], blocks[images])
+
+        self.convolve(blocks, kernel, halved, finish, transform, begin)
         return y, pooled.InBlocks(kept, blocks, kernel) if keep else None
 
     def conv2d_pool_grad(self, dy, y, kept, x, w, window, relu=True, needs=(True,) * 3):
@@ -189,19 +203,25 @@ class CpuBackend(Backend):
         shape, kernel_shape, halved, _ = pooled.between_blocks(x.shape, w.shape, window)
         y = y if relu else None
 
-        def for_x(kernel):
+        def for_x(cells, kernel):
             return pixels_of_blocks(self.conv2d_input_grad(cells, kernel, shape, halved))
-
-        def for_w():
-            dw = self.conv2d_weight_grad(kept.x, cells, kernel_shape, halved)
-            return pooled.kernel_of_blocks(dw, w.shape), pooled.bias_of_cells(cells, w.shape[3])
 
         if not isinstance(kept, pooled.InBlocks):
             dw, db, cells = pooled.gradients(dy, y, kept, x, w.shape, window, needs[0])
-            return for_x(pooled.block_kernel(w)) if needs[0] else None, dw, db
-        cells = pooled.gradient_of_cells(dy, y, kept.winners)
-        dx, (dw, db) = side_by_side(partial(for_x, kept.kernel), for_w) if needs[0] else (None, for_w())
-        return dx, dw, db
+            return for_x(cells, pooled.block_kernel(w)) if needs[0] else None, dw, db
+        cells, dx, dw = pooled.UpstreamOfCells(dy, y, kept.winners), None, None
+        if needs[0] and self.rows_serve(kept.x, cells.blocks, kept.kernel, halved):
+            dx, pads = room_for_pixels(kept.x), halved.explicit_pads(shape[1:3], (3, 3))
+
+            def finish(blocks, images):
+                write_pixels(blocks, dx[images])
+
+            dw = narrow.gradients(kept.x, cells.blocks, kept.kernel, pads, cells.write, finish)
+        if dw is None:
+            in_images(cells.write, dy)
+            for_w = partial(self.conv2d_weight_grad, kept.x, cells.blocks, kernel_shape, halved)
+            dx, dw = side_by_side(partial(for_x, cells.blocks, kept.kernel), for_w) if needs[0] else (None, for_w())
+        return dx, pooled.kernel_of_blocks(dw, w.shape), cells.bias()
 
     # Pooling, without dilation, which no layer asks for --------------------------------------------------------------
 

@@ -1,29 +1,38 @@
 """Images as blocks of 2x2 pixels, whose channels lie cell by cell: convolutions with a stride or a pooling of 2 between
 them have stride 1. (N, 2H, 2W, C) <-> (N, H, W, 4C), copied two pixels at a time."""
 
-import math
-
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import image_spans, run
-
-PIECE = 1 << 17  # numbers of a piece
+from minicnn.backend.cpu.parallel import in_images
 
 
-def blocks_of_pixels(x):
-    """(N, 2H, 2W, C) -> (N, H, W, 4C)"""
+def room_for_blocks(x):
+    """Where the blocks of x go: (N, 2H, 2W, C) -> (N, H, W, 4C)"""
     n, tall, wide, c = x.shape
-    found = empty((n, tall // 2, wide // 2, 4 * c), x.dtype)
-    _copy(_pairs(found, c), _rows(np.ascontiguousarray(x)))
-    return found
+    return empty((n, tall // 2, wide // 2, 4 * c), x.dtype)
+
+
+def room_for_pixels(blocks):
+    """Where the pixels of blocks go: (N, H, W, 4C) -> (N, 2H, 2W, C)"""
+    (n, tall, wide, _), c = blocks.shape, blocks.shape[3] // 4
+    return empty((n, 2 * tall, 2 * wide, c), blocks.dtype)
+
+
+def write_blocks(x, blocks) -> None:
+    """Images as blocks, on this thread."""
+    np.copyto(_pairs(blocks, x.shape[3]), _rows(x))
+
+
+def write_pixels(blocks, x) -> None:
+    """Blocks as images, on this thread."""
+    np.copyto(_rows(x), _pairs(blocks, x.shape[3]))
 
 
 def pixels_of_blocks(blocks):
     """(N, H, W, 4C) -> (N, 2H, 2W, C)"""
-    (n, tall, wide, _), c = blocks.shape, blocks.shape[3] // 4
-    found = empty((n, 2 * tall, 2 * wide, c), blocks.dtype)
-    _copy(_rows(found), _pairs(np.ascontiguousarray(blocks), c))
+    blocks, found = np.ascontiguousarray(blocks), room_for_pixels(blocks)
+    in_images(lambda images: write_pixels(blocks[images], found[images]), found)
     return found
 
 
@@ -42,8 +51,3 @@ def _rows(x):
     """The same of an image."""
     n, tall, wide, c = x.shape
     return items(x.reshape(n, tall // 2, 2, wide // 2, 2 * c)).transpose(0, 1, 3, 2)
-
-
-def _copy(target, source):
-    each = math.prod(target.shape[1:]) * target.itemsize // 4
-    run(lambda images: np.copyto(target[images], source[images]), image_spans(len(target), each, PIECE))

@@ -18,7 +18,7 @@ import numpy as np
 from minicnn.backend.cpu.blocks import turn
 from minicnn.backend.cpu.choice import neighbours_of_rows
 from minicnn.backend.cpu.memory import empty
-from minicnn.backend.cpu.parallel import even_step, image_pieces, lasting, run, scratch, spans
+from minicnn.backend.cpu.parallel import even_step, image_pieces, in_images, lasting, run, scratch, spans
 from minicnn.backend.cpu.products import product, sum_of_products
 from minicnn.backend.cpu.winograd_points import row_points
 
@@ -41,8 +41,10 @@ class Tiles:
         self.read = min(width - self.cut, wide * r + 2 - self.start)
         self.pitch = -(-max(self.start + self.read, wide * r + 2 - self.start, wide * r) // r)
         line = T * self.pitch * r * (self.c + self.f) * dtype.itemsize
+        self.bytes_of_an_image = self.tall * line
         self.pieces = image_pieces(self.n, self.tall, line, about)  # (images, rows of tiles)
         heights = {(rows.start, rows.stop - rows.start) for _, rows in self.pieces}
+        self.whole = heights == {(0, self.tall)}  # whether pieces are whole images
         self.taken = {start: strips(x_shape[1], T, start * M - self.top, tall) for start, tall in heights}
         self.given = {start: strips(out[0], M, start * M, tall) for start, tall in heights}
 
@@ -128,65 +130,147 @@ def transform_kernel(w):
     return u.reshape(T, (r + 2) * c, r * f)
 
 
-def conv2d(x, w, pads, out, finish=None, u=None, names=("lines of x", "lines of y")):
+class Convolution:
+    """y (N, OH, OW, F) of a convolution, made piece by piece.
+
+    x: (N, H, W, C)   w: (3, 3, C, F)   u: its transform, where it is at hand
+    names: of the memory, whose zeros last as long as it serves one shape
+    """
+
+    def __init__(self, x, w, pads, out, u=None, names=("lines of x", "lines of y")):
+        self.u = transform_kernel(w) if u is None else u
+        self.tiles = tiles_of(x.shape, w.shape, pads, out, self.u.dtype)
+        self.y, self.names = empty((len(x), *out, self.tiles.f), self.u.dtype), names
+        self.inputs, self.outputs = self.tiles.inputs(x), self.tiles.outputs(self.y)
+
+    def write(self, images, rows):
+        """Some rows of tiles of some images."""
+        points = row_points()
+        lines, v = self.tiles.of_inputs(self.names[0], images, rows)
+        for taps, source, part in self.inputs[rows.start]:
+            np.matmul(points.input[:, taps], source[images], out=lines[:, part])
+        lines, products = self.tiles.of_outputs(self.names[1], images, rows)
+        product(v, self.u[:, None], products)
+        for taps, target, part in self.outputs[rows.start]:
+            np.matmul(points.output[taps], lines[:, part], out=target[images])
+
+
+class WeightGrad:
+    """dw (3, 3, C, F) = G^T sum over tiles of V^T (A dy), the r copies added up; the sum is made piece by piece.
+
+    x: (N, H, W, C)   dy: (N, OH, OW, F)
+    """
+
+    def __init__(self, x, dy, pads):
+        (c, f), dtype = (x.shape[3], dy.shape[3]), np.result_type(x, dy)
+        self.tiles = tiles_of(x.shape, (3, 3, c, f), pads, dy.shape[1:3], dtype)
+        self.inputs, self.outputs = self.tiles.inputs(x), self.tiles.outputs(np.ascontiguousarray(dy, dtype))
+
+    def sums(self, count: int):
+        """Room for so many sums of pieces."""
+        r, c, f = self.tiles.together, self.tiles.c, self.tiles.f
+        return empty((count, T, self.tiles.apart, (r + 2) * c, r * f), self.tiles.dtype)
+
+    def add(self, images, rows, total, first: bool):
+        """Adds some rows of tiles of some images to a sum; the first ones are the sum."""
+        points = row_points()
+        lines, v = self.tiles.of_inputs("lines of x", images, rows)
+        for taps, source, part in self.inputs[rows.start]:
+            np.matmul(points.input[:, taps], source[images], out=lines[:, part])
+        lines, upstream = self.tiles.of_outputs("lines of dy", images, rows)
+        for taps, source, part in self.outputs[rows.start]:
+            np.matmul(points.upstream[:, taps], source[images], out=lines[:, part])
+        found = total if first else scratch("part", total.shape, total.dtype)
+        sum_of_products(v, upstream, found)
+        if not first:
+            np.add(total, found, out=total)
+
+    def folded(self, sums):
+        """dw of all sums."""
+        r, c, f = self.tiles.together, self.tiles.c, self.tiles.f
+        total = np.matmul(row_points().kernel.T, sums.sum(axis=(0, 2)).reshape(T, -1)).reshape(3, r + 2, c, r, f)
+        return sum(total[:, j : j + 3, :, j] for j in range(r))
+
+
+def conv2d(x, w, pads, out, finish=None, u=None, begin=None):
     """y of `Backend.conv2d`; finish(tile, images, rows) works on the rows of y that are done, while they are warm.
 
     x: (N, H, W, C)   w: (3, 3, C, F)   u: its transform, where it is at hand   -> (N, OH, OW, F)
-    names: of the memory, whose zeros last as long as it serves one shape
+    begin: begin(images) writes images of x, which are not there before
     """
     u = transform_kernel(w) if u is None else u
     tiles = tiles_of(x.shape, w.shape, pads, out, u.dtype)
-    y, points = empty((len(x), *out, tiles.f), u.dtype), row_points()
-    inputs, outputs = tiles.inputs(x), tiles.outputs(y)
+    if begin is not None and not (tiles.whole and x.dtype == u.dtype):
+        in_images(begin, x)
+        begin = None
+    convolution = Convolution(x, w, pads, out, u)
 
     def work(piece):
         images, rows = piece
-        lines, v = tiles.of_inputs(names[0], images, rows)
-        for taps, source, part in inputs[rows.start]:
-            np.matmul(points.input[:, taps], source[images], out=lines[:, part])
-        lines, products = tiles.of_outputs(names[1], images, rows)
-        product(v, u[:, None], products)
-        for taps, target, part in outputs[rows.start]:
-            np.matmul(points.output[taps], lines[:, part], out=target[images])
+        if begin is not None:
+            begin(images)
+        convolution.write(images, rows)
         if finish is not None:
             span = slice(rows.start * M, min(rows.stop * M, out[0]))
-            finish(y[images, span], images, span)
+            finish(convolution.y[images, span], images, span)
 
     run(work, tiles.pieces)
-    return y
+    return convolution.y
+
+
+def of_input(dy, w, pads, size) -> Convolution:
+    """dx (N, H, W, C), (H, W) = size: dy convolved with the turned kernel."""
+    (top, bottom), (left, right) = pads
+    pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
+    return Convolution(dy, turn(w), pads, size, names=("lines of dy for dx", "lines of dx"))
 
 
 def input_grad(dy, w, pads, size):
-    """dx of `Backend.conv2d_input_grad`, dy convolved with the turned kernel: (N, H, W, C), (H, W) = size."""
-    (top, bottom), (left, right) = pads
-    pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-    return conv2d(dy, turn(w), pads, size, names=("lines of dy for dx", "lines of dx"))
+    """dx of `Backend.conv2d_input_grad`: (N, H, W, C), (H, W) = size."""
+    convolution = of_input(dy, w, pads, size)
+    run(lambda piece: convolution.write(*piece), convolution.tiles.pieces)
+    return convolution.y
 
 
 def weight_grad(x, dy, pads):
-    """dw of `Backend.conv2d_weight_grad`: (3, 3, C, F) = G^T sum over tiles of V^T (A dy), the r copies added up."""
-    c, f, dtype = x.shape[3], dy.shape[3], np.result_type(x, dy)
-    tiles = tiles_of(x.shape, (3, 3, c, f), pads, dy.shape[1:3], dtype)
-    pieces, points = tiles.pieces, row_points()
-    inputs, outputs = tiles.inputs(x), tiles.outputs(np.ascontiguousarray(dy, dtype))
-    fewest = max(-(-len(pieces) // GROUPS), 1)
-    groups = [pieces[span] for span in spans(len(pieces), even_step(len(pieces), fewest, 2 * fewest))]
-    r, depth, columns = tiles.together, (tiles.together + 2) * c, tiles.together * f
-    sums = empty((len(groups), T, tiles.apart, depth, columns), dtype)
+    """dw of `Backend.conv2d_weight_grad`: (3, 3, C, F)"""
+    gradient = WeightGrad(x, dy, pads)
+    groups = grouped(gradient.tiles.pieces)
+    sums = gradient.sums(len(groups))
 
     def work(g):
-        for i, (images, rows) in enumerate(groups[g]):
-            lines, v = tiles.of_inputs("lines of x", images, rows)
-            for taps, source, part in inputs[rows.start]:
-                np.matmul(points.input[:, taps], source[images], out=lines[:, part])
-            lines, upstream = tiles.of_outputs("lines of dy", images, rows)
-            for taps, source, part in outputs[rows.start]:
-                np.matmul(points.upstream[:, taps], source[images], out=lines[:, part])
-            found = scratch("part", sums.shape[1:], dtype) if i else sums[g]
-            sum_of_products(v, upstream, found)
-            if i:
-                np.add(sums[g], found, out=sums[g])
+        for i, piece in enumerate(groups[g]):
+            gradient.add(*piece, sums[g], first=not i)
 
     run(work, range(len(groups)))
-    total = np.matmul(points.kernel.T, sums.sum(axis=(0, 2)).reshape(T, -1)).reshape(3, r + 2, c, r, f)
-    return sum(total[:, j : j + 3, :, j] for j in range(r))
+    return gradient.folded(sums)
+
+
+def gradients(x, dy, w, pads, begin, finish):
+    """dw, and dx with it, some images at a time while dy is in the cache; None where images are too large for that.
+
+    begin: begin(images) writes images of dy, which are not there before   finish: finish(tile, images) takes those of
+    dx that are done
+    """
+    back, kernel = of_input(dy, w, pads, x.shape[1:3]), WeightGrad(x, dy, pads)
+    if not (back.tiles.whole and kernel.tiles.whole):
+        return None
+    pieces = min(back.tiles.pieces, kernel.tiles.pieces, key=len)
+    groups = grouped(pieces)
+    sums = kernel.sums(len(groups))
+
+    def work(g):
+        for i, (images, _) in enumerate(groups[g]):
+            begin(images)
+            back.write(images, slice(0, back.tiles.tall))
+            finish(back.y[images], images)
+            kernel.add(images, slice(0, kernel.tiles.tall), sums[g], first=not i)
+
+    run(work, range(len(groups)))
+    return kernel.folded(sums)
+
+
+def grouped(pieces) -> list:
+    """Pieces whose sums are added up one after the other, at most GROUPS of such groups."""
+    fewest = max(-(-len(pieces) // GROUPS), 1)
+    return [pieces[span] for span in spans(len(pieces), even_step(len(pieces), fewest, 2 * fewest))]

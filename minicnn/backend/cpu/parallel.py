@@ -19,6 +19,8 @@ from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.subnormals import flush, flushing, not_flushed
 from minicnn.config import config
 
+PIECE = 1 << 17  # numbers of a piece of images that is copied
+
 
 class _Local(threading.local):
     def __init__(self):
@@ -32,6 +34,11 @@ def image_spans(images: int, each: int, about: int) -> tuple[slice, ...]:
     """Whole images in pieces of about `about` units, `each` an image, so that two workers have equally much to do."""
     fit = min(about / each, images / 2)
     return spans(images, even_step(images, max(round(0.7 * fit), 1), max(round(1.3 * fit), 1)))
+
+
+def in_images(work: Callable[[slice], Any], x: np.ndarray) -> None:
+    """`work(images)` for all images of x, shared out."""
+    run(work, image_spans(len(x), max(math.prod(x.shape[1:]), 1), PIECE))
 
 
 def image_pieces(images: int, rows: int, each: int, about: int) -> list[tuple[slice, slice]]:

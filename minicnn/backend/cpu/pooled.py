@@ -23,7 +23,6 @@ from minicnn.backend.cpu.parallel import image_spans, lasting, run, scratch, spa
 from minicnn.backend.cpu.rows import constants, tiled
 from minicnn.backend.window import Window
 
-PIECE_NUMBERS = 1 << 15  # of y in a piece that is pooled
 PIECE_BYTES = 1 << 20  # of taps and cells of a piece
 GROUPS = 8  # sums kept side by side for the gradient of a kernel: the most threads that can work on it
 MOST_CHANNELS, MOST_FILTERS = 16, 32  # beyond them products are wide enough without four cells in each
@@ -295,23 +294,27 @@ def pooled_blocks(shape, f: int, dtype, bias, relu: bool, keep: bool):
     return y, kept, finish
 
 
-def gradient_of_cells(dy, y, kept):
-    """The gradient of the cells as blocks, (N, H', W', 4F).   y: None without ReLU"""
-    f = dy.shape[3]
-    blocks = empty((*dy.shape[:3], 4, f), dy.dtype)
+class UpstreamOfCells:
+    """The gradient of the cells as blocks, (N, H', W', 4F), and of the bias; `write` makes some images of both.
 
-    def work(images):
-        target, upstream = blocks[images], scratch("upstream", dy[images].shape, dy.dtype)
-        through_relu(dy, y, images, upstream)
-        flat = len(target), 4, -1
-        cells = share_out(upstream.reshape(flat[0], -1), kept[images].reshape(flat)).reshape(*flat, f)
-        items(target.reshape(flat[0], -1, 4, f))[...] = items(cells).swapaxes(1, 2)
+    dy: (N, H', W', F)   y: None without ReLU   winners: (N, 4, H', W', F)
+    """
 
-    run(work, image_spans(len(dy), dy[:1].size, PIECE_NUMBERS))
-    return blocks.reshape(*dy.shape[:3], 4 * f)
+    def __init__(self, dy, y, winners):
+        self.dy, self.y, self.winners = dy, y, winners
+        (n, *size), self.f = dy.shape[:3], dy.shape[3]
+        self.blocks, self.sums = empty((n, *size, 4 * self.f), dy.dtype), empty((n, 1, self.f), dy.dtype)
 
+    def write(self, images):
+        """Those of some images."""
+        target, upstream = self.blocks[images], scratch("upstream", self.dy[images].shape, self.dy.dtype)
+        through_relu(self.dy, self.y, images, upstream)
+        n, f = len(target), self.f
+        cells = share_out(upstream.reshape(n, -1), self.winners[images].reshape(n, 4, -1)).reshape(n, 4, -1, f)
+        items(target.reshape(n, -1, 4, f))[...] = items(cells).swapaxes(1, 2)
+        windows = upstream.reshape(n, -1, f)
+        np.matmul(constants(1, windows.shape[1], windows.dtype)[None], windows, out=self.sums[images])
 
-def bias_of_cells(blocks, f: int):
-    """db: the sum of the cells of all windows, first of each image.   (N, H', W', 4F) -> (F,)"""
-    cells = blocks.reshape(len(blocks), -1, f)
-    return channel_sums(np.matmul(constants(1, cells.shape[1], cells.dtype), cells), f)
+    def bias(self):
+        """db (F,), once all images are there."""
+        return channel_sums(self.sums, self.f)
