@@ -325,6 +325,12 @@ class Backend:
 
     # Weights, in place ---------------------------------------------------------------------------------------------
 
+    def number_by_number(self, tasks) -> None:
+        """work(*arrays) for pairs (work, arrays): it changes arrays of one shape in place, each number by itself, so
+        that it may be called for pieces of them."""
+        for work, arrays in tasks:
+            work(*arrays)
+
     def decay(self, w, amount: float) -> None:
         """w -= w * amount"""
         w -= w * amount

@@ -342,14 +342,24 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
     ],
 )
 def test_updates_of_weights(small_pieces, rng, kernel, slots, arguments, dtype):
-    """To the bit."""
-    arrays = [np.abs(rng.normal(size=(7, 9, 5))).astype(dtype) for _ in range(2 + slots)]
-    others = [a.copy() for a in arrays]
+    """In pieces, small ones together: to the bit."""
+    shapes = (7, 9, 5), (3,), (200,), (2, 2), (9, 30)
+    groups = [[np.abs(rng.normal(size=shape)).astype(dtype) for _ in range(2 + slots)] for shape in shapes]
+    groups[-1] = [a.T for a in groups[-1]]  # whose numbers do not lie in a row
+    others = [[a.copy() for a in arrays] for arrays in groups]
     without = (None,) if kernel == "sgd" and not slots else ()
-    getattr(CPU, kernel)(*arrays, *without, *arguments)
-    getattr(REFERENCE, kernel)(*others, *without, *arguments)
-    for got, expected in zip(arrays, others, strict=True):
-        np.testing.assert_array_equal(got, expected)
+    sizes = []
+
+    def work(*arrays):
+        sizes.append(arrays[0].size)
+        getattr(CPU, kernel)(*arrays, *without, *arguments)
+
+    CPU.number_by_number([(work, arrays) for arrays in groups])
+    assert sorted(sizes)[:2] == [3, 4] and len(sizes) > 8 and 315 not in sizes and 270 in sizes
+    for arrays, expected in zip(groups, others, strict=True):
+        getattr(REFERENCE, kernel)(*expected, *without, *arguments)
+        for got, one in zip(arrays, expected, strict=True):
+            np.testing.assert_array_equal(got, one)
 
 
 def test_an_error_in_a_piece_reaches_the_caller():

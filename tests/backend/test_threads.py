@@ -47,8 +47,11 @@ def test_convolutions(monkeypatch, rng, kernel, c, f, window):
     assert one == two == four
 
 
-def test_convolution_with_pooling(monkeypatch, rng):
-    x, w = rng.normal(size=(6, 40, 38, 8)).astype("float32"), rng.normal(size=(3, 3, 8, 16)).astype("float32")
+@pytest.mark.parametrize(("shape", "kernel"), [
+    ((6, 40, 38, 8), (3, 3, 8, 16)), ((64, 32, 32, 1), (5, 5, 1, 6)), ((64, 16, 16, 6), (5, 5, 6, 16)),
+], ids=["apart", "planes", "blocks"])  # fmt: skip
+def test_convolution_with_pooling(monkeypatch, rng, shape, kernel):
+    x, w = rng.normal(size=shape).astype("float32"), rng.normal(size=kernel).astype("float32")
     window = Window(pads="same")
 
     def compute():

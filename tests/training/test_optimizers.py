@@ -54,6 +54,25 @@ def test_a_step_writes_in_place_and_says_so(xp, make, dtype):
     assert all(a.dtype == dtype for a in optimizer.state_of(w).values())
 
 
+def test_a_rule_of_somebody_else_sees_whole_weights(monkeypatch, rng):
+    """It may take a norm, as LARS does; ours treat each number by itself, and are given pieces of large weights."""
+    monkeypatch.setattr("minicnn.backend.cpu.pieces.UPDATED", 64)
+    seen = []
+
+    class Scaled(SGD):
+        def update(self, w, g, rate, slots):
+            seen.append(w.shape)
+            super().update(w, g / np.linalg.norm(g), rate, slots)
+
+    for make in (Scaled, SGD):
+        w = Weight(np.ones((30, 40)), "w")
+        w.grad = rng.normal(size=w.shape)
+        expected = 1 - 0.5 * w.grad / (np.linalg.norm(w.grad) if make is Scaled else 1)
+        make(0.5).step([w])
+        assert_close(w.data, expected, 1e-14)
+    assert seen == [(30, 40)]
+
+
 def test_weights_without_a_gradient_stay(xp):
     w, still = weight(xp), weight(xp)
     still.grad = None

@@ -13,7 +13,6 @@ from minicnn.backend.cpu.cells import pixels_of_blocks, room_for_blocks, room_fo
 from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
 from minicnn.backend.cpu.epilogue import epilogue_on_tiles
 from minicnn.backend.cpu.parallel import in_images, one_blas_thread, run, side_by_side, spans, workers
-from minicnn.backend.cpu.pieces import in_pieces
 from minicnn.backend.cpu.rows import constants
 from minicnn.backend.cpu.subnormals import flushed
 from minicnn.backend.reference import Backend
@@ -341,26 +340,6 @@ class CpuBackend(Backend):
 
     # Weights -------------------------------------------------------------------------------------------------------
 
-    def decay(self, w, amount):
-        """As the reference, piece by piece."""
-        in_pieces(super().decay, (w,), amount)
-
-    def sgd(self, w, g, v, rate, momentum, nesterov):
-        """As the reference, all of its steps on one piece before the next."""
-        in_pieces(super().sgd, (w, g, v), rate, momentum, nesterov)
-
-    def adam(self, w, g, m, v, alpha, beta_1, beta_2, epsilon):
-        """As the reference, all of its steps on one piece before the next."""
-        in_pieces(super().adam, (w, g, m, v), alpha, beta_1, beta_2, epsilon)
-
-    def amsgrad(self, w, g, m, v, top, alpha, beta_1, beta_2, epsilon):
-        """As the reference, all of its steps on one piece before the next."""
-        in_pieces(super().amsgrad, (w, g, m, v, top), alpha, beta_1, beta_2, epsilon)
-
-    def rmsprop(self, w, g, v, m, mean, rate, rho, momentum, epsilon):
-        """As the reference, all of its steps on one piece before the next."""
-        in_pieces(super().rmsprop, (w, g, v, m, mean), rate, rho, momentum, epsilon)
-
-    def average(self, a, w, momentum):
-        """As the reference, piece by piece."""
-        in_pieces(super().average, (a, w), momentum)
+    def number_by_number(self, tasks):
+        """As the reference, all of them in pieces: the steps of a piece are done while it is in the cache."""
+        pieces.number_by_number(tasks)

@@ -124,11 +124,22 @@ def some_rows(matrix) -> list[slice]:
     return spans(len(matrix), -(-len(matrix) // number_of_pieces(matrix.size // 2)))
 
 
-def in_pieces(kernel, arrays, *arguments) -> None:
-    """kernel(pieces of the arrays, *arguments), which works in place; an array may be None."""
-    size = arrays[0].size
-    if size <= UPDATED or not all(a is None or a.flags.c_contiguous for a in arrays):
-        kernel(*arrays, *arguments)
-        return
-    flat = [None if a is None else a.reshape(-1) for a in arrays]
-    run(lambda part: kernel(*(None if a is None else a[part] for a in flat), *arguments), cut(size, UPDATED))
+def number_by_number(tasks) -> None:
+    """Pairs of a function and the arrays that it changes in place, all in pieces, shared out at once.
+
+    Small arrays are the first piece together: to be called for each of them is what takes long.
+    """
+    small, pieces = [], []
+    for work, arrays in tasks:
+        size = arrays[0].size
+        if size <= UPDATED or not all(a.flags.c_contiguous for a in arrays):
+            small.append((work, arrays))
+        else:
+            flat = [a.reshape(-1) for a in arrays]
+            pieces += [[(work, [a[part] for a in flat])] for part in cut(size, UPDATED)]
+
+    def do(piece):
+        for work, arrays in piece:
+            work(*arrays)
+
+    run(do, [small, *pieces] if small else pieces)

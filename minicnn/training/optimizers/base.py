@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ from minicnn.training.optimizers.arguments import number, optional, refuse_other
 
 Array = Any
 Pairs = list[tuple[Array, Any]]  # gradient, weight
+
+
+def number_by_number(update: Callable) -> Callable:
+    """Says of an `update` that it treats each number by itself, so that it may be given pieces of the arrays."""
+    update.number_by_number = True  # type: ignore[attr-defined]
+    return update
 
 
 class Optimizer:
@@ -159,13 +166,25 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} has no update(self, w, g, rate, slots)")
 
     def _update(self, pairs: Pairs) -> None:
-        rate = self.learning_rate
-        for gradient, weight in self._clipped(pairs):
-            w = weight.data
-            if self.weight_decay is not None and self._decays(weight):
-                backend_of(w).decay(w, self.weight_decay * rate)
-            self.update(w, gradient, rate, self.state_of(weight))
+        rate, pairs = self.learning_rate, self._clipped(pairs)
+        tasks = []
+        for gradient, weight in pairs:
+            decay = 0.0 if self.weight_decay is None or not self._decays(weight) else self.weight_decay * rate
+            state = self.state_of(weight)
+            tasks.append((partial(self._move, rate, decay, tuple(state)), (weight.data, gradient, *state.values())))
+        if getattr(self.update, "number_by_number", False):
+            backend_of(pairs[0][0]).number_by_number(tasks)
+        else:  # somebody's own rule sees whole arrays
+            for work, arrays in tasks:
+                work(*arrays)
+        for _, weight in pairs:
             weight.touch()
+
+    def _move(self, rate: float, decay: float, slots: tuple[str, ...], w: Array, g: Array, *arrays: Array) -> None:
+        """Weight decay and the rule, for a weight or a piece of one."""
+        if decay:
+            backend_of(w).decay(w, decay)
+        self.update(w, g, rate, dict(zip(slots, arrays, strict=True)))
 
     def _gather(self, pairs: Pairs) -> Pairs:
         """Adds the gradients to what was accumulated; the means where an update is due, and nothing otherwise."""
@@ -219,8 +238,9 @@ class Optimizer:
         """One step of the averages, of all weights; they begin at the weights after the first step."""
         momentum = self.ema_momentum if self.iterations else 0.0
         every = self.ema_overwrite_frequency
-        for weight in self.weights:
-            backend_of(weight.data).average(self.state_of(weight)["average"], weight.data, momentum)
+        home = backend_of(self.weights[0].data)
+        average = partial(home.average, momentum=momentum)
+        home.number_by_number([(average, (self.state_of(w)["average"], w.data)) for w in self.weights])
         if every and (self.iterations + 1) % every == 0:
             self.finalize_variable_values(self.weights)
 

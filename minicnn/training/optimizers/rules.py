@@ -5,7 +5,7 @@ from typing import Any
 
 from minicnn.backend import backend_of
 from minicnn.training.optimizers.arguments import number
-from minicnn.training.optimizers.base import Optimizer
+from minicnn.training.optimizers.base import Optimizer, number_by_number
 
 Rate = float | Callable[[int], float]
 
@@ -25,6 +25,7 @@ class SGD(Optimizer):
         self.nesterov = bool(nesterov)
         self.slots = ("momentum",) if self.momentum else ()
 
+    @number_by_number
     def update(self, w, g, rate, slots):
         """The formula, in place."""
         backend_of(w).sgd(w, g, slots.get("momentum"), rate, self.momentum, self.nesterov)
@@ -60,6 +61,7 @@ class RMSprop(Optimizer):
         more = (("momentum", self.momentum), ("average_gradient", self.centered))
         self.slots = ("velocity", *(name for name, wanted in more if wanted))
 
+    @number_by_number
     def update(self, w, g, rate, slots):
         """The formula, in place."""
         v, m, mean = (slots.get(name) for name in ("velocity", "momentum", "average_gradient"))
@@ -99,6 +101,7 @@ class Adam(Optimizer):
         self.amsgrad = bool(amsgrad)
         self.slots = ("momentum", "velocity", *(["velocity_hat"] if self.amsgrad else []))
 
+    @number_by_number
     def update(self, w, g, rate, slots):
         """The formula, in place."""
         m, v, t = slots["momentum"], slots["velocity"], self.iterations + 1
