@@ -401,12 +401,11 @@ def _hand_on(
     for edge, gradient in edges_of(tensor, dy, wanted):
         if probe is not None:
             probe(edge, gradient)
-        backend = backend_of(gradient)
         if edge.parent in gradients:
             total, ours = gradients[edge.parent]
-            gradients[edge.parent] = backend.add(total, gradient, overwrite=ours), True
+            gradients[edge.parent] = backend_of(gradient).add(total, gradient, overwrite=ours), True
         else:
-            ours = probe is None and edge.op.fresh and not backend.xp.may_share_memory(gradient, dy)
+            ours = probe is None and edge.op.fresh and not backend_of(gradient).xp.may_share_memory(gradient, dy)
             gradients[edge.parent] = gradient, ours
             new.append(edge.parent)
     return new

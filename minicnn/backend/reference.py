@@ -33,7 +33,11 @@ class Backend:
 
     def matmul(self, a, b):
         """a @ b.  a: (..., M, K)   b: (K, N) or (..., K, N)"""
-        return self.xp.matmul(a, b)
+        return self.matmuls((a, b))[0]
+
+    def matmuls(self, *pairs) -> list:
+        """a @ b for pairs of matrices that have nothing to do with each other."""
+        return [self.xp.matmul(a, b) for a, b in pairs]
 
     # A batch in parts --------------------------------------------------------------------------------------------
 

@@ -94,9 +94,9 @@ class Step:
 
     def fits(self, given: list[Tensor]) -> bool:
         """Whether shapes and types are those of a plain group: nothing is broadcast, nothing takes a wider type."""
-        dtype = given[0].dtype
-        for array in (*given, *self.weights):
-            if array.dtype != dtype:
+        dtype = given[0].data.dtype
+        for tensor in (*given, *self.weights):
+            if tensor.data.dtype != dtype:
                 return False
         if len(given) == 1:
             return True

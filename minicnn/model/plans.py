@@ -3,11 +3,21 @@
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 from minicnn.layers.base import Layer
 from minicnn.layers.symbols import Node, Symbol
-from minicnn.model.plan import Step, count_uses
+from minicnn.model.plan import Step
+
+
+class Turn(NamedTuple):
+    """A step, and the ids of the symbols that it reads, of those that nobody reads after it, and of those that it gives
+    (None: nobody reads that one)."""
+
+    step: Step
+    reads: list[int]
+    last: list[int]
+    gives: list[int | None]
 
 
 @dataclass
@@ -16,11 +26,17 @@ class Part:
 
     steps: Sequence[Step]
     results: Sequence[Symbol]
-    uses: dict[int, int] = field(init=False)  # how many times each symbol is read, by its id
+    turns: list[Turn] = field(init=False)
     largest: int = field(init=False)
 
     def __post_init__(self):
-        self.uses = count_uses([p for step in self.steps for p in step.parents] + list(self.results))
+        self.turns = []
+        needed = {id(s) for s in self.results}
+        for step in reversed(self.steps):
+            gives = [id(s) if id(s) in needed else None for s in step.outputs]
+            reads = [id(p) for p in step.parents]
+            self.turns.insert(0, Turn(step, reads, list(dict.fromkeys(i for i in reads if i not in needed)), gives))
+            needed.update(reads)
         self.largest = largest(self.steps)
 
 

@@ -44,18 +44,17 @@ def parts_of(model: Any, context: Pass, folding: bool) -> tuple[Part, Part | Non
 
 def through(part: Part, values: Values, context: Pass, tap: Any = None) -> list:
     """Runs the steps on `values` and returns the results, each output given away after its last use."""
-    uses = dict(part.uses)
-    for step in part.steps:
-        given = [values[id(p)] for p in step.parents]
-        for parent in step.parents:  # after its last use an output is kept by the tape, if there is one, and not by us
-            uses[id(parent)] -= 1
-            if not uses[id(parent)]:
-                del values[id(parent)]
+    for step, reads, last, gives in part.turns:
+        given = [values[symbol] for symbol in reads]
+        for symbol in last:  # after its last use an output is kept by the tape, if there is one, and not by us
+            del values[symbol]
         outputs = step.run(given, context)
         del given
         if tap is not None:
             outputs = tapped(tap, step, outputs)
-        values.update((id(s), y) for s, y in zip(step.outputs, outputs, strict=True) if id(s) in uses)
+        for symbol, y in zip(gives, outputs, strict=True):
+            if symbol is not None:
+                values[symbol] = y
     return [values[id(s)] for s in part.results]
 
 

@@ -176,10 +176,10 @@ class MatMul(Op):
         return self.backend.matmul(a, b)
 
     def backward(self, dy):
-        matmul = self.backend.matmul
-        da = matmul(dy, self.b.swapaxes(-1, -2)) if self.needs[0] else None
-        db = matmul(self.a.swapaxes(-1, -2), dy) if self.needs[1] else None
-        return da, db
+        of_a, of_b = (dy, self.b.swapaxes(-1, -2)), (self.a.swapaxes(-1, -2), dy)
+        pairs = [pair for pair, need in zip((of_a, of_b), self.needs, strict=False) if need]
+        found = iter(self.backend.matmuls(*pairs))
+        return tuple([next(found) if need else None for need in self.needs[:2]])
 
 
 class Reduction(Op):
@@ -196,6 +196,12 @@ class Reduction(Op):
             return folded.reshape(folded.shape if self.keepdims else (1,) * len(self.shape))
         return self.xp.expand_dims(folded, self.axis)
 
+    def over_x(self, folded):
+        """`folded` at each number of x that was folded into it."""
+        dx = self.xp.empty(self.shape, folded.dtype)
+        dx[...] = folded if self.axis is None else self.spread(folded)
+        return dx
+
 
 class Sum(Reduction):
     """y = the sum over `axis`"""
@@ -205,7 +211,7 @@ class Sum(Reduction):
         return x.sum(axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, dy):
-        return (self.xp.broadcast_to(self.spread(dy), self.shape),)
+        return (self.over_x(dy),)
 
 
 class Mean(Reduction):
@@ -218,7 +224,7 @@ class Mean(Reduction):
         return y
 
     def backward(self, dy):
-        return (self.xp.broadcast_to(self.spread(dy / dy.dtype.type(self.count)), self.shape),)
+        return (self.over_x(dy / dy.dtype.type(self.count)),)
 
 
 class Max(Reduction):

@@ -41,7 +41,7 @@ def test_arrays_of_some_megabytes_get_their_pages_once():
 
 
 def test_what_could_not_be_allocated_is_not_in_use(monkeypatch):
-    def fails(size):
+    def fails(*_):
         raise MemoryError
 
     pool = memory.Pool()

@@ -1,7 +1,6 @@
 """The kernels for NumPy arrays: overrides that run in pieces on threads. What is not here runs as in `reference.py`."""
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,6 +45,30 @@ def transformed(w, kind: str, groups: int, out):
     return winograd.transform_kernel(w, TILES[kind], groups)
 
 
+class Working:
+    """What `CpuBackend.working` gives."""
+
+    def __enter__(self):
+        self.parts = one_blas_thread(), cores_awake(workers()), flushed()
+        entered = []
+        try:
+            for part in self.parts:
+                part.__enter__()
+                entered.append(part)
+        except BaseException:
+            leave(entered)
+            raise
+
+    def __exit__(self, *_):
+        leave(self.parts)
+
+
+def leave(contexts) -> None:
+    """Out of contexts, the last one first."""
+    for context in reversed(contexts):
+        context.__exit__()
+
+
 class CpuBackend(Backend):
     """Runs on NumPy."""
 
@@ -73,19 +96,16 @@ class CpuBackend(Backend):
         for piece in pieces[together:]:
             work(piece)
 
-    @contextmanager
     def working(self):
         """NumPy's BLAS on one thread, since the workers are ours; the cores stay awake; subnormal numbers are zeros."""
-        with one_blas_thread(), cores_awake(workers()), flushed():
-            yield
+        return Working()
 
     # Matrix products -----------------------------------------------------------------------------------------------
 
-    def matmul(self, a, b):
-        """a @ b, two matrices cut along the longer side of the result."""
-        if a.ndim != 2 or b.ndim != 2:
-            return super().matmul(a, b)
-        return products.matmul(a, b)
+    def matmuls(self, *pairs):
+        """As the reference, two matrices cut along the longer side of their product."""
+        plain = all(a.ndim == b.ndim == 2 for a, b in pairs)
+        return products.matmuls(pairs) if plain else super().matmuls(*pairs)
 
     # Convolution ---------------------------------------------------------------------------------------------------
 

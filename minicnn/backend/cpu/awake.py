@@ -16,8 +16,6 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 from minicnn.config import config
@@ -26,18 +24,20 @@ LINGER = 0.05  # seconds after a step, for the next one
 QUOTAS = {"/sys/fs/cgroup/cpu.max": "max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1"}  # what each says without one
 
 
-@contextmanager
-def cores_awake(workers: int) -> Iterator[None]:
-    """Keeps the cores awake as long as anyone is inside, if there are as many workers as cores."""
-    if not config.keep_awake or workers < 2 or not possible() or workers < len(os.sched_getaffinity(0)):
-        yield
-        return
-    spinners = _spinners  # a child that is made inside has others
-    spinners.enter()
-    try:
-        yield
-    finally:
-        spinners.leave()
+class cores_awake:
+    """`with cores_awake(workers):` the cores stay awake as long as anyone is inside, if the workers are as many."""
+
+    def __init__(self, workers: int):
+        few = workers < 2 or not possible() or workers < len(os.sched_getaffinity(0))
+        self.spinners = _spinners if config.keep_awake and not few else None  # a child made inside has others
+
+    def __enter__(self):
+        if self.spinners is not None:
+            self.spinners.enter()
+
+    def __exit__(self, *_):
+        if self.spinners is not None:
+            self.spinners.leave()
 
 
 @cache

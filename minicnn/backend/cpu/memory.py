@@ -26,18 +26,20 @@ np.empty(LARGE - 4 * SMALL, np.uint8)
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """As np.empty: an array whose contents are undefined."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    flat = aligned(size) if size < LARGE else np.asarray(_Block(size))
-    return flat.view(dtype).reshape(shape)
+    if size >= LARGE:
+        return np.asarray(_Block(size)).view(dtype).reshape(shape)
+    return aligned(size, shape, dtype)
 
 
-def aligned(size: int) -> np.ndarray:
-    """So many bytes from the beginning of a line on."""
+def aligned(size: int, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
+    """An array of so many bytes that begins with a line."""
     memory = np.empty(size + LINE, np.uint8)
     start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % LINE  # type: ignore[arg-type]
-    return memory[start : start + size]
+    return np.ndarray(shape, dtype, memory, start)  # type: ignore[arg-type]
 
 
 class Pool:
@@ -57,7 +59,7 @@ class Pool:
                 return found.pop()
             used = self.used + size
             self.shrink(max(self.most, used) - used)
-        memory = aligned(size)  # where there is none, nothing was counted
+        memory = aligned(size, (size,))  # where there is none, nothing was counted
         with self.lock:
             self.count(size)
         return memory

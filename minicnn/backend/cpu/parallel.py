@@ -27,6 +27,7 @@ class _Local(threading.local):
         self.buffers: dict[Any, np.ndarray] = {}
         self.lasting: dict[str, tuple[Any, Any]] = {}
         self.busy = False
+        self.inside = 0  # of one_blas_thread(), how many times
 
 
 @lru_cache(maxsize=1024)
@@ -65,7 +66,7 @@ class _Blas:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.inside = 0  # how many hold it at one thread
+        self.inside = 0  # how many threads hold it at one
         self.before: list[tuple[Any, int]] = []
         self.found: list[Any] | None = None
 
@@ -78,6 +79,17 @@ class _Blas:
         return self.found
 
     def __enter__(self):
+        _local.inside += 1
+        if _local.inside == 1:
+            self.hold()
+
+    def __exit__(self, *_):
+        _local.inside -= 1
+        if not _local.inside:
+            self.let_go()
+
+    def hold(self) -> None:
+        """A thread more that needs BLAS on one thread."""
         with self.lock:
             self.inside += 1
             if self.inside == 1:
@@ -86,7 +98,8 @@ class _Blas:
                     if count != 1:
                         library.set_num_threads(1)
 
-    def __exit__(self, *_):
+    def let_go(self) -> None:
+        """A thread less."""
         with self.lock:
             self.inside -= 1
             if not self.inside:

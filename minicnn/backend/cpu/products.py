@@ -26,23 +26,36 @@ BLOCK = 1 << 23  # multiplications of a piece of a matrix product
 NARROWEST, COLUMNS, ROWS = 256, 2048, 256  # of a piece: columns at least, and where there are many; rows of a large b
 
 
-def matmul(a, b):
-    """a @ b on all workers, cut along the longer side of the result.   (M, K), (K, N) -> (M, N)"""
+def matmuls(pairs) -> list:
+    """a @ b for pairs of matrices, each cut along the longer side of its result, all pieces shared out at once.
+
+    (M, K), (K, N) -> (M, N)
+    """
+    found, pieces = [], []
+    with one_blas_thread():
+        for a, b in pairs:
+            if a.shape[0] * b.size <= SMALL:
+                found.append(np.matmul(a, b))
+                continue
+            y, multiply, parts = in_parts(a, b)
+            found.append(y)
+            pieces += [(multiply, part) for part in parts]
+        run(lambda piece: piece[0](piece[1]), pieces)
+    return found
+
+
+def in_parts(a, b):
+    """Room for a @ b, what computes a part of it, and the parts."""
     (m, k), n = a.shape, b.shape[1]
-    if m * k * n <= SMALL:
-        with one_blas_thread():
-            return np.matmul(a, b)
     y = empty((m, n), np.result_type(a, b))
     if m >= n:
         a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
         least = 16 if k * n * SHORTEST <= SMALL else ROWS  # of a b that is packed anew for each piece
-        run(lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, BLOCK // max(k * n, 1))))
-    else:
-        width = COLUMNS if n >= 2 * COLUMNS else max(-(-n // 4), NARROWEST)  # less would be read in snippets
-        multiply = few_rows if m <= FEW < k else np.matmul
-        columns = spans(n, max(width, BLOCK // max(k * m, 1)))
-        run(lambda part: multiply(a, b[:, part], y[:, part]), columns)
-    return y
+        return y, lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, BLOCK // max(k * n, 1)))
+    width = COLUMNS if n >= 2 * COLUMNS else max(-(-n // 4), NARROWEST)  # less would be read in snippets
+    multiply = few_rows if m <= FEW < k else np.matmul
+    columns = spans(n, max(width, BLOCK // max(k * m, 1)))
+    return y, lambda part: multiply(a, b[:, part], y[:, part]), columns
 
 
 def product(a, b, out):

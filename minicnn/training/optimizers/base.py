@@ -280,9 +280,11 @@ class Optimizer:
 
     def state_of(self, weight: Any) -> dict[str, Array]:
         """The slots of a weight by name, the arrays themselves; they follow a weight that moved to another device."""
-        state, home = self._state[id(weight)], backend_of(weight.data)
+        state, data = self._state[id(weight)], weight.data
         for slot, array in state.items():
-            if backend_of(array) is not home:
+            if type(array) is type(data) is np.ndarray:  # as nearly always on a CPU
+                continue
+            if backend_of(array) is not (home := backend_of(data)):
                 state[slot] = home.asarray(to_numpy(array))
         return state
 
