@@ -120,41 +120,62 @@ class Planes:
         (top, _), (left, _) = halved.explicit_pads(blocks[1:3], kernel[:2])
         self.inside = slice(top, top + height), slice(left, left + width)
 
-    def pieces(self, itemsize: int) -> list[slice]:
-        """Images whose taps and cells take about PIECE_BYTES."""
-        return image_spans(self.n, self.run * (self.depth + 4 * self.f) * itemsize, PIECE_BYTES)
+    def pieces(self, itemsize: int) -> tuple[slice, ...]:
+        """Images whose taps and cells take about twice PIECE_BYTES."""
+        return image_spans(self.n, self.run * (self.depth + 4 * self.f) * itemsize, 2 * PIECE_BYTES)
 
-    def taps(self, x, dtype):
-        """Those of some images: (N', K, R), in this thread's memory."""
+    def halves(self, itemsize: int, images: slice) -> tuple[slice, ...]:
+        """Such a piece in two, counted from its beginning. What is small is done for both at once: each call ends with
+        waiting for the interpreter's lock, which another worker may hold."""
+        return spans(images.stop - images.start, -(-self.longest(itemsize) // 2))
+
+    def longest(self, itemsize: int) -> int:
+        """The images of a piece, at most."""
+        first = self.pieces(itemsize)[0]
+        return first.stop - first.start
+
+    def views(self, x, dtype):
+        """The planes of some images, in this thread's memory, as they are read for all taps: (N', tall, wide, 4C, R)"""
 
         def make():
-            area = self.rows * self.pitch
-            planes = scratch("planes of blocks", (len(x), self.places * area + self.wide - 1), dtype)
+            count, area = self.longest(dtype.itemsize), self.rows * self.pitch
+            planes = scratch("planes of blocks", (count, self.places * area + self.wide - 1), dtype)
             planes[...] = 0
-            pixels = planes[:, : self.places * area].reshape(len(x), 2, 2, -1, self.rows, self.pitch)
+            pixels = planes[:, : self.places * area].reshape(count, 2, 2, -1, self.rows, self.pitch)
             image, number = planes.strides
-            shape = len(x), self.tall, self.wide, self.places, self.run
+            shape = count, self.tall, self.wide, self.places, self.run
             strides = image, self.pitch * number, number, area * number, number
-            found = scratch("taps of blocks", (len(x), self.depth, self.run), dtype)
-            found[:, -1] = 1
-            view = np.ndarray(shape, dtype, planes, 0, strides)
-            return pixels[..., *self.inside].transpose(0, 4, 1, 5, 2, 3), view, found[:, :-1].reshape(shape), found
+            inside = pixels[..., *self.inside].transpose(0, 4, 1, 5, 2, 3)
+            return inside, np.ndarray(shape, dtype, planes, 0, strides)
 
-        inside, view, target, found = lasting("taps of blocks", (self, len(x), dtype), make)
-        np.copyto(inside, x.reshape(inside.shape))
-        np.copyto(target, view)
-        return found
+        inside, views = lasting("planes of blocks", (self, dtype, PIECE_BYTES), make)
+        np.copyto(inside[: len(x)], x.reshape(len(x), *inside.shape[1:]))
+        return views[: len(x)]
+
+    def taps(self, views):
+        """Those of half a piece, (N', K, R), in this thread's memory."""
+
+        def make():
+            count = -(-self.longest(views.itemsize) // 2)
+            found = scratch("taps of blocks", (count, self.depth, self.run), views.dtype)
+            found[:, -1] = 1
+            return found, found[:, :-1].reshape(count, *views.shape[1:])
+
+        found, target = lasting("taps of blocks", (self, views.dtype, PIECE_BYTES), make)
+        np.copyto(target[: len(views)], views)
+        return found[: len(views)]
 
     def upstream(self, count: int, dtype):
         """Room for numbers of so many images, (N', F, R), zero at the ends of rows; and without these,
         (N', H', W', F)."""
 
         def make():
-            found = scratch("upstream of blocks", (count, self.f, self.run), dtype)
+            found = scratch("upstream of blocks", (self.longest(dtype.itemsize), self.f, self.run), dtype)
             found[...] = 0
             return found, self.pooled(found)
 
-        return lasting("upstream of blocks", (self, count, dtype), make)
+        found, inside = lasting("upstream of blocks", (self, dtype, PIECE_BYTES), make)
+        return found[:count], inside[:count]
 
     def pooled(self, numbers):
         """Planes as images, without what lies at the ends of rows: (N', F, R) -> (N', H', W', F), a view."""
@@ -192,13 +213,18 @@ def conv2d(x, w_shape, kernel, window: Window, relu=True, keep=True):
     kept = np.empty((len(x), 4, size), bool) if keep else None
 
     def work(images):
-        taps = planes.taps(x[images], dtype)
-        cells, most = (scratch(name, (len(taps), *k, size), dtype) for name, k in (("cells", (4,)), ("most", ())))
-        np.matmul(kernel, taps, out=cells.reshape(len(taps), 4 * planes.f, -1))
-        np.maximum.reduce(cells, axis=1, out=most, initial=0 if relu else None)
+        views, found = planes.views(x[images], dtype), None if kept is None else kept[images]
+        most = scratch("most", (len(views), size), dtype)
+        for half in planes.halves(dtype.itemsize, images):
+            taps, largest = planes.taps(views[half]), most[half]
+            cells = scratch("cells", (len(taps), 4, size), dtype)
+            np.matmul(kernel, taps, out=cells.reshape(len(taps), 4 * planes.f, -1))
+            np.maximum.reduce(cells, axis=1, out=largest, initial=0 if relu else None)
+            if found is not None:
+                np.equal(cells, largest[:, None], out=found[half])
         np.copyto(y[images], planes.pooled(most))
-        if kept is not None:
-            winners(cells, most, kept[images])
+        if found is not None:
+            first_ones(found)
 
     run(work, planes.pieces(y.itemsize))
     return y, kept
@@ -217,12 +243,14 @@ def gradients(dy, y, kept, x, w_shape, window: Window, cells_wanted=False):
             count = len(dy[images])
             upstream, target = planes.upstream(count, dtype)
             through_relu(dy, y, images, target)
-            cells = share_out(upstream.reshape(count, -1), kept[images]).reshape(count, 4 * f, -1)
-            if found is not None:
-                for i in range(4):
-                    np.copyto(found[images, :, :, i], planes.pooled(cells[:, i * f : (i + 1) * f]))
+            upstream, won, views = upstream.reshape(count, -1), kept[images], planes.views(x[images], dtype)
             parts = scratch("part", (count, *sums.shape[1:]), dtype)
-            np.matmul(cells, planes.taps(x[images], dtype).swapaxes(1, 2), out=parts)
+            for half in planes.halves(dtype.itemsize, images):
+                cells = share_out(upstream[half], won[half]).reshape(-1, 4 * f, planes.run)
+                if found is not None:
+                    for i in range(4):
+                        np.copyto(found[images][half, :, :, i], planes.pooled(cells[:, i * f : (i + 1) * f]))
+                np.matmul(cells, planes.taps(views[half]).swapaxes(1, 2), out=parts[half])
             sums[g] += np.add.reduce(parts)
 
     run(work, range(len(groups)))
@@ -235,11 +263,15 @@ def winners(cells, most, found) -> None:
     """Which cell of a window was the largest, the first of equal ones: booleans (N', 4, R).
 
     cells: (N', 4, R)   most: (N', R)
-    Few calls, since each ends with waiting for the interpreter's lock, which another worker may hold.
     """
     np.equal(cells, most[:, None], out=found)
+    first_ones(found)
+
+
+def first_ones(found) -> None:
+    """Of booleans (N', 4, R) the first true one of four alone."""
     np.greater(found[:, 1::2], found[:, ::2], out=found[:, 1::2])  # the second of two equal ones loses
-    above = np.logical_or(found[:, 0], found[:, 1], out=scratch("above", most.shape, bool))
+    above = np.logical_or(found[:, 0], found[:, 1], out=scratch("above", found[:, 0].shape, bool))
     np.greater(found[:, 2:], above[:, None], out=found[:, 2:])
 
 
