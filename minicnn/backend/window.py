@@ -1,6 +1,7 @@
 """How a kernel walks over an image: strides, padding, dilation, groups, and the arithmetic of sizes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -36,6 +37,8 @@ class Window:
             raise ValueError(f"groups must be at least 1, got {self.groups!r}")
         if not self._pads_mean_something():
             raise ValueError(f"pads must be 'valid', 'same' or ((top, bottom), (left, right)), got {self.pads!r}")
+        if not isinstance(self.pads, str):
+            object.__setattr__(self, "pads", tuple(map(tuple, self.pads)))  # a key of what is kept for each window
 
     def _pads_mean_something(self) -> bool:
         if isinstance(self.pads, str):
@@ -57,17 +60,7 @@ class Window:
 
     def output_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
         """(OH, OW). Raises ValueError where the kernel does not fit into the padded input."""
-        pads = self.explicit_pads(size, kernel)
-        out = tuple(
-            (n + sum(pad) - (k - 1) * d - 1) // s + 1
-            for n, pad, k, s, d in zip(size, pads, kernel, self.strides, self.dilation, strict=True)
-        )
-        if min(out) < 1:
-            raise ValueError(
-                f"a kernel of {kernel[0]}x{kernel[1]} (dilation {self.dilation}) does not fit into an input of "
-                f"{size[0]}x{size[1]} with padding {self.pads!r}"
-            )
-        return out[0], out[1]
+        return _output_size(self, *size, *kernel)
 
     def taps(self, kernel: tuple[int, int], out: tuple[int, int]) -> list[tuple[int, int, tuple[slice, slice]]]:
         """For every cell (p, q) of the kernel, in row-major order: the rows and columns of the padded input it
@@ -78,3 +71,18 @@ class Window:
             for p in range(kernel[0])
             for q in range(kernel[1])
         ]
+
+
+@lru_cache(maxsize=4096)
+def _output_size(window: Window, tall: int, wide: int, kh: int, kw: int) -> tuple[int, int]:
+    pads = window.explicit_pads((tall, wide), (kh, kw))
+    out = tuple(
+        (n + sum(pad) - (k - 1) * d - 1) // s + 1
+        for n, pad, k, s, d in zip((tall, wide), pads, (kh, kw), window.strides, window.dilation, strict=True)
+    )
+    if min(out) < 1:
+        raise ValueError(
+            f"a kernel of {kh}x{kw} (dilation {window.dilation}) does not fit into an input of "
+            f"{tall}x{wide} with padding {window.pads!r}"
+        )
+    return out[0], out[1]

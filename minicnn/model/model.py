@@ -78,7 +78,8 @@ class Model(Layer):
             if layer not in own or layer in still_used:
                 self._layers.append(layer)
         self.nodes: list[Node] = [own[n.layer].calls[0] if n.layer in own else n for n in entrances] + steps
-        self._first_step = len(entrances)
+        self.steps = steps  # those that compute, each after its parents
+        self._positions = {node: position for position, node in enumerate(steps)}
         self._check_names()
         self.built = self._connected = True
         self.plans, self._witness = Plans(), None
@@ -121,11 +122,6 @@ class Model(Layer):
         if not self._plain or self.own_weights:
             return find(self)
         return list(self.plans.get(what, self.nodes, lambda: find(self)))
-
-    @property
-    def steps(self) -> list[Node]:
-        """The nodes that compute, each after its parents; `nodes` has the inputs before them."""
-        return self.nodes[self._first_step :]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of that name, or at that place in `layers`. Raises ValueError where there is none."""
@@ -205,8 +201,8 @@ class Model(Layer):
         what ran at once.
         """
         inputs = self._by_name(inputs) if isinstance(inputs, dict) else inputs
-        symbols = any(isinstance(x, Symbol) for x in (inputs if isinstance(inputs, list | tuple) else [inputs]))
-        if plan and not symbols:
+        items = inputs if isinstance(inputs, list | tuple) else [inputs]
+        if plan and not any(isinstance(x, Symbol) for x in items):
             return self._call_on_numbers(inputs, training, plan=True)
         return super().__call__(inputs, training)
 
@@ -241,8 +237,7 @@ class Model(Layer):
         self._need_graph()
 
     def _run_graph(self, x: Any, training: bool, key: tuple, tap: Tap | None, plan: bool) -> Any:
-        positions = {node: position for position, node in enumerate(self.steps)}
-        context = Pass(training, key, plan and tap is None, positions, self.derived)
+        context = Pass(training, key, plan and tap is None, self._positions, self.derived)
         found = running.run(self, self._entering(x), context, tap)
         return found if self.many_outputs else found[0]
 
@@ -257,10 +252,7 @@ class Model(Layer):
         if len(given) != len(self.inputs):
             raise ValueError(f"expected {len(self.inputs)} input(s), got {len(given)}")
         for symbol, shape in zip(self.inputs, given, strict=True):
-            fits = len(shape) == len(symbol.shape) and all(
-                n is None or m is None or n == m for n, m in zip(symbol.shape, shape, strict=True)
-            )
-            if not fits:
+            if not alike(symbol.shape, shape):
                 raise ValueError(f"expected an input of shape {symbol.shape}, got {tuple(shape)}")
 
     def _key(self, training: bool) -> tuple:
@@ -400,3 +392,13 @@ class Model(Layer):
         from minicnn.model.rebuilding import model_from_config
 
         return model_from_config(settings, custom_objects)
+
+
+def alike(one: tuple, other: tuple) -> bool:
+    """Whether two shapes are the same where both are known."""
+    if len(one) != len(other):
+        return False
+    for n, m in zip(one, other, strict=True):
+        if n != m and n is not None and m is not None:
+            return False
+    return True

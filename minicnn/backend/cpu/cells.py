@@ -1,6 +1,8 @@
 """Images as blocks of 2x2 pixels, whose channels lie cell by cell: convolutions with a stride or a pooling of 2 between
 them have stride 1. (N, 2H, 2W, C) <-> (N, H, W, 4C), copied two pixels at a time."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from minicnn.backend.cpu.memory import empty
@@ -38,7 +40,12 @@ def pixels_of_blocks(blocks):
 
 def items(x):
     """x with the numbers of its last axis, side by side, as one item, which NumPy copies faster: (..., C) -> (...)"""
-    return x.view(np.dtype((np.void, x.shape[-1] * x.itemsize)))[..., 0]
+    return x.view(_item(x.shape[-1] * x.itemsize))[..., 0]
+
+
+@lru_cache(maxsize=256)
+def _item(size: int) -> np.dtype:
+    return np.dtype((np.void, size))
 
 
 def _pairs(blocks, c: int):

@@ -50,25 +50,30 @@ def algorithm(x_shape, w_shape, window: Window, out, dtype, passes: float = 1.0)
     """
     if dtype != np.float32 or config.precision == "highest" or config.conv == "direct":
         return "direct"
+    return _chosen(tuple(x_shape), tuple(w_shape), window, tuple(out), passes, config.conv)
+
+
+@lru_cache(maxsize=4096)
+def _chosen(x_shape, w_shape, window: Window, out, passes: float, asked: str) -> str:
+    """The same where algorithms that round are allowed; `asked`: which of them."""
     if lines.fits(w_shape, window):
-        return _lines_or_direct(tuple(x_shape), tuple(w_shape), window, tuple(out), passes)
+        return _lines_or_direct(x_shape, w_shape, window, out, passes, asked)
     if not winograd_fits(w_shape, window):
         return "direct"
-    if config.conv != "auto":
-        return config.conv if config.conv in TILES or window.groups == 1 else "direct"
-    return _quickest(tuple(x_shape), tuple(w_shape), window, tuple(out), passes)
+    if asked != "auto":
+        return asked if asked in TILES or window.groups == 1 else "direct"
+    return _quickest(x_shape, w_shape, window, out, passes)
 
 
-def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float) -> str:
+def _lines_or_direct(x_shape, w_shape, window: Window, out, passes: float, asked: str) -> str:
     """The same for kernels that `lines.py` convolves, with some rows or columns at a time."""
-    if config.conv != "auto":
-        return "lines" if config.conv == "winograd4x1" else "direct"
+    if asked != "auto":
+        return "lines" if asked == "winograd4x1" else "direct"
     pixels, numbers = x_shape[0] * out[0] * out[1], math.prod(w_shape)
     quick = lines_cost(w_shape, pixels, out) + passes * LINES * numbers
     return "lines" if quick < pixels * direct_cost(Blocks(w_shape, 1), window, out) else "direct"
 
 
-@lru_cache(maxsize=4096)
 def _quickest(x_shape, w_shape, window: Window, out, passes: float) -> str:
     """The algorithm that costs least where all are possible."""
     blocks = Blocks(w_shape, window.groups)

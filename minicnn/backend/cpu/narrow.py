@@ -133,15 +133,14 @@ def transform_kernel(w):
 class Convolution:
     """y (N, OH, OW, F) of a convolution, made piece by piece.
 
-    x: (N, H, W, C)   w: (3, 3, C, F)   u: its transform, where it is at hand
+    x: (N, H, W, C)   u: the transformed kernel
     names: of the memory, whose zeros last as long as it serves one shape
     """
 
-    def __init__(self, x, w, pads, out, u=None, names=("lines of x", "lines of y")):
-        self.u = transform_kernel(w) if u is None else u
-        self.tiles = tiles_of(x.shape, w.shape, pads, out, self.u.dtype)
-        self.y, self.names = empty((len(x), *out, self.tiles.f), self.u.dtype), names
-        self.inputs, self.outputs = self.tiles.inputs(x), self.tiles.outputs(self.y)
+    def __init__(self, x, u, tiles: Tiles, names=("lines of x", "lines of y")):
+        self.u, self.tiles, self.names = u, tiles, names
+        self.y = empty((len(x), *tiles.out, tiles.f), tiles.dtype)
+        self.inputs, self.outputs = tiles.inputs(x), tiles.outputs(self.y)
 
     def write(self, images, rows):
         """Some rows of tiles of some images."""
@@ -203,7 +202,7 @@ def conv2d(x, w, pads, out, finish=None, u=None, begin=None):
     if begin is not None and not (tiles.whole and x.dtype == u.dtype):
         in_images(begin, x)
         begin = None
-    convolution = Convolution(x, w, pads, out, u)
+    convolution = Convolution(x, u, tiles)
 
     def work(piece):
         images, rows = piece
@@ -221,8 +220,10 @@ def conv2d(x, w, pads, out, finish=None, u=None, begin=None):
 def of_input(dy, w, pads, size) -> Convolution:
     """dx (N, H, W, C), (H, W) = size: dy convolved with the turned kernel."""
     (top, bottom), (left, right) = pads
-    pads = (2 - top, 2 - bottom), (2 - left, 2 - right)
-    return Convolution(dy, turn(w), pads, size, names=("lines of dy for dx", "lines of dx"))
+    pads, turned = ((2 - top, 2 - bottom), (2 - left, 2 - right)), turn(w)
+    u = transform_kernel(turned)
+    tiles = tiles_of(dy.shape, turned.shape, pads, size, u.dtype)
+    return Convolution(dy, u, tiles, ("lines of dy for dx", "lines of dx"))
 
 
 def input_grad(dy, w, pads, size):
