@@ -429,7 +429,7 @@ def edges_of(tensor: Tensor, dy: Array, wanted: set[Tensor] | None) -> list[tupl
     edges = []
     for position, gradient in enumerate(op.gradients(dy, needs)):
         parent = parents[position]
-        if needs[position] and parent is not None:
+        if needs[position] and parent is not None and gradient is not None:  # `gradients` saw to that
             if gradient.shape != parent.data.shape:
                 gradient = unbroadcast(gradient, parent.shape, f"{type(op).__name__}, input {position}")
             edges.append((Edge(op, layer, call, position, tensor, parent), gradient))

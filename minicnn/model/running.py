@@ -52,9 +52,9 @@ def through(part: Part, values: Values, context: Pass, tap: Any = None) -> list:
         del given
         if tap is not None:
             outputs = tapped(tap, step, outputs)
-        for symbol, y in zip(gives, outputs, strict=True):
-            if symbol is not None:
-                values[symbol] = y
+        for given_to, y in zip(gives, outputs, strict=True):
+            if given_to is not None:
+                values[given_to] = y
     return [values[id(s)] for s in part.results]
 
 

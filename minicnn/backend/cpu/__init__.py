@@ -179,13 +179,6 @@ class CpuBackend(Backend):
         kernel = conv if window.groups == 1 else grouped
         return kernel.weight_grad(x, dy, w_shape, window)
 
-    def rows_serve(self, x, dy, w, window):
-        """Whether both gradients of a convolution are made by `narrow.py`, of arrays as they are."""
-        turned = *w.shape[:2], w.shape[3], w.shape[2]
-        of_w = algorithm(x.shape, w.shape, window, dy.shape[1:3], x.dtype)
-        of_x = algorithm(dy.shape, turned, window, x.shape[1:3], x.dtype)
-        return x.dtype == dy.dtype == w.dtype and of_w == of_x == "winograd4x1"
-
     def prepare_pooled_kernel(self, w, bias, window, x_shape):
         """The kernel and the bias as `pooled.py` has them, or the kernel between blocks and its transform."""
         if not pooled.fits(x_shape, w.shape, window):
@@ -228,19 +221,29 @@ class CpuBackend(Backend):
         if not isinstance(kept, pooled.InBlocks):
             dw, db, cells = pooled.gradients(dy, y, kept, x, w.shape, window, needs[0])
             return for_x(cells, pooled.block_kernel(w)) if needs[0] else None, dw, db
-        cells, dx, dw = pooled.UpstreamOfCells(dy, y, kept.winners), None, None
-        if needs[0] and self.rows_serve(kept.x, cells.blocks, kept.kernel, halved):
-            dx, pads = room_for_pixels(kept.x), halved.explicit_pads(shape[1:3], (3, 3))
-
-            def finish(blocks, images):
-                write_pixels(blocks, dx[images])
-
-            dw = narrow.gradients(kept.x, cells.blocks, kept.kernel, pads, cells.write, finish)
+        cells = pooled.UpstreamOfCells(dy, y, kept.winners)
+        dx, dw = self.both_in_rows(kept, cells, halved) if needs[0] else (None, None)
         if dw is None:
             in_images(cells.write, dy)
             for_w = partial(self.conv2d_weight_grad, kept.x, cells.blocks, kernel_shape, halved)
             dx, dw = side_by_side(partial(for_x, cells.blocks, kept.kernel), for_w) if needs[0] else (None, for_w())
         return dx, pooled.kernel_of_blocks(dw, w.shape), cells.bias()
+
+    def both_in_rows(self, kept, cells, window):
+        """dx as pixels and dw, both at once, where `narrow.py` makes them; (None, None) elsewhere."""
+        x, w, dy = kept.x, kept.kernel, cells.blocks
+        turned = *w.shape[:2], w.shape[3], w.shape[2]
+        of_w = algorithm(x.shape, w.shape, window, dy.shape[1:3], x.dtype)
+        of_x = algorithm(dy.shape, turned, window, x.shape[1:3], x.dtype)
+        if not (of_w == of_x == "winograd4x1" and x.dtype == dy.dtype == w.dtype):
+            return None, None
+        dx = room_for_pixels(x)
+
+        def finish(blocks, images):
+            write_pixels(blocks, dx[images])
+
+        pads = window.explicit_pads(x.shape[1:3], w.shape[:2])
+        return dx, narrow.gradients(x, dy, w, pads, cells.write, finish)
 
     # Pooling, without dilation, which no layer asks for --------------------------------------------------------------
 

@@ -188,7 +188,7 @@ def conv2d(x, u, pads, out, w_shape, finish=None):
     return y
 
 
-def pieces(n: int, parts, t: int, bytes_of_a_cell: int) -> list[slice]:
+def pieces(n: int, parts, t: int, bytes_of_a_cell: int) -> tuple[slice, ...]:
     """Whole images, with about PIECE_BYTES of V. bytes_of_a_cell: of all lines of an image"""
     return image_spans(n, t * max(part.tiles for part in parts) * bytes_of_a_cell, PIECE_BYTES)
 

@@ -39,7 +39,7 @@ def aligned(size: int, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndar
     """An array of so many bytes that begins with a line."""
     memory = np.empty(size + LINE, np.uint8)
     start = -ctypes.addressof(ctypes.c_char.from_buffer(memory)) % LINE  # type: ignore[arg-type]
-    return np.ndarray(shape, dtype, memory, start)  # type: ignore[arg-type]
+    return np.ndarray(shape, dtype, memory, start)
 
 
 class Pool:

@@ -240,8 +240,8 @@ def weight_grad(x, dy, pads):
     sums = gradient.sums(len(groups))
 
     def work(g):
-        for i, piece in enumerate(groups[g]):
-            gradient.add(*piece, sums[g], first=not i)
+        for i, (images, rows) in enumerate(groups[g]):
+            gradient.add(images, rows, sums[g], first=not i)
 
     run(work, range(len(groups)))
     return gradient.folded(sums)

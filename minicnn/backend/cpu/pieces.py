@@ -14,7 +14,7 @@ STEP = 1 << 10  # numbers of which a piece has a multiple, so that each begins w
 BITS = {2: np.int16, 4: np.int32, 8: np.int64}  # whole numbers by their bytes
 
 
-def cut(size: int, piece: int | None = None) -> list[slice]:
+def cut(size: int, piece: int | None = None) -> tuple[slice, ...]:
     """A flat array in pieces of so many numbers, about."""
     return spans(size, -(-size // (number_of_pieces(size, piece) * STEP)) * STEP)
 
@@ -119,7 +119,7 @@ def as_rows(x, axis):
     return x.reshape(math.prod(x.shape[:axis]), -1)
 
 
-def some_rows(matrix) -> list[slice]:
+def some_rows(matrix) -> tuple[slice, ...]:
     """Its rows in pieces, larger ones: they are read and written once."""
     return spans(len(matrix), -(-len(matrix) // number_of_pieces(matrix.size // 2)))
 
