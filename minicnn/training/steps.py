@@ -69,6 +69,7 @@ def train_step(
         y_pred = _listed(model(_inputs(model, x), training=True, plan=plan))
         y, sample_weight = compiled.targets(y), compiled.sample_weights(sample_weight)
         total, parts = compiled.loss(y, y_pred, model.regularization(), sample_weight)
+        compiled.update(y, y_pred, total, parts, sample_weight)
         weights = model.trainable_weights
         for weight in weights:
             weight.grad = None  # what somebody's own backward() left there is not of this step
@@ -76,7 +77,6 @@ def train_step(
         (total if scale is None else total * scale).backward()
         compiled.optimizer.step(weights)
         model.step += 1
-        compiled.update(y, y_pred, total, parts, sample_weight)
 
 
 def test_step(

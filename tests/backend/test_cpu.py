@@ -288,12 +288,17 @@ def test_place(small_pieces, rng, key):
 
 
 @pytest.mark.parametrize(
-    ("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64), (8, 700, 1500), (20, 40, 60)]
+    ("m", "k", "n"), [(37, 5, 11), (3, 50, 40), (1, 4, 1), (64, 1, 64), (8, 700, 1500), (20, 40, 60), (40, 70, 1500)]
 )
 def test_matmul(small_pieces, rng, m, k, n):
+    """Of matrices and of transposes, one at a time and all at once."""
     a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
-    assert_close(CPU.matmul(a, b), a @ b, 1e-13)
-    assert_close(CPU.matmul(b.T, a.T), b.T @ a.T, 1e-13)
+    sides = [(first, second) for first in (a, np.array(a.T).T) for second in (b, np.array(b.T).T)]
+    sides += [(second.T, first.T) for first, second in sides]
+    for (first, second), together in zip(sides, CPU.matmuls(*sides), strict=True):
+        expected = np.einsum("ij,jk->ik", first, second)
+        assert_close(CPU.matmul(first, second), expected, 1e-13)
+        assert_close(together, expected, 1e-13)
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4", "winograd4x1"])

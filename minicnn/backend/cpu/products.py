@@ -16,7 +16,7 @@ from minicnn.backend.cpu.parallel import one_blas_thread, run, scratch, spans
 
 SMALL = 10**6  # multiplications of a product that OpenBLAS takes as small
 WIDEST, DEEPEST = 64, 320  # columns and depth, beyond which a sum of small products is no faster than a large one
-FEW = 16  # rows of a product that takes less time than reading its right side
+FEW, SOME = 16, 64  # rows of a product that takes less time than reading its right side, and than turning that
 SHORTEST = 16  # rows, below which a small one is not
 SUMMED = 96, 256  # rows that are summed up in one small product, where so many may be: no fewer, no more
 PANELS = 64, 96, 32  # columns of a right side kept in panels: what a small product reads lies together
@@ -50,12 +50,31 @@ def in_parts(a, b):
     y = empty((m, n), np.result_type(a, b))
     if m >= n:
         a = np.ascontiguousarray(a) if k < 64 else a  # few numbers, read once for each product
-        least = 16 if k * n * SHORTEST <= SMALL else ROWS  # of a b that is packed anew for each piece
-        return y, lambda rows: product(a[rows], b, y[rows]), spans(m, max(least, BLOCK // max(k * n, 1)))
+        small = k * n * SHORTEST <= SMALL and not is_transpose(a)
+        multiply, least = (product, SHORTEST) if small else (np.matmul, ROWS)  # of a b that is packed for each piece
+        return y, lambda rows: multiply(a[rows], b, y[rows]), spans(m, max(least, BLOCK // max(k * n, 1)))
     width = COLUMNS if n >= 2 * COLUMNS else max(-(-n // 4), NARROWEST)  # less would be read in snippets
-    multiply = few_rows if m <= FEW < k else np.matmul
+    multiply = np.matmul
+    if m <= FEW < k:
+        multiply = few_rows
+    elif m <= SOME and m * k * n >= 2 * BLOCK and is_transpose(b):
+        multiply, width = from_the_right, max(width, 2 * NARROWEST)
     columns = spans(n, max(width, BLOCK // max(k * m, 1)))
     return y, lambda part: multiply(a, b[:, part], y[:, part]), columns
+
+
+def is_transpose(a) -> bool:
+    """Whether the numbers of a column lie side by side, and not those of a row."""
+    return a.strides[0] < a.strides[1]
+
+
+def from_the_right(a, b, out):
+    """a @ b into out, for some rows and a large b that is a transpose: (b^T a^T)^T.
+
+    The gradient of the input of a dense layer takes 0.65 to 0.85 of the time, up to 64 rows.
+    """
+    found = np.matmul(b.T, a.T, out=scratch("tile", out.T.shape, out.dtype))
+    np.copyto(out, found.T)
 
 
 def product(a, b, out):
