@@ -163,15 +163,15 @@ class WeightGrad:
     def __init__(self, x, dy, pads):
         (c, f), dtype = (x.shape[3], dy.shape[3]), np.result_type(x, dy)
         self.tiles = tiles_of(x.shape, (3, 3, c, f), pads, dy.shape[1:3], dtype)
+        self.shape = (self.tiles.together + 2) * c, self.tiles.together * f
         self.inputs, self.outputs = self.tiles.inputs(x), self.tiles.outputs(np.ascontiguousarray(dy, dtype))
 
     def sums(self, count: int):
-        """Room for so many sums of pieces."""
-        r, c, f = self.tiles.together, self.tiles.c, self.tiles.f
-        return empty((count, T, self.tiles.apart, (r + 2) * c, r * f), self.tiles.dtype)
+        """Room for the sums of so many groups of pieces."""
+        return empty((count, T, *self.shape), self.tiles.dtype)
 
-    def add(self, images, rows, total, first: bool):
-        """Adds some rows of tiles of some images to a sum; the first ones are the sum."""
+    def add(self, images, rows, sums, first: bool):
+        """Adds some rows of tiles of some images to the sum of their group; the first ones are that sum."""
         points = row_points()
         lines, v = self.tiles.of_inputs("lines of x", images, rows)
         for taps, source, part in self.inputs[rows.start]:
@@ -179,15 +179,17 @@ class WeightGrad:
         lines, upstream = self.tiles.of_outputs("lines of dy", images, rows)
         for taps, source, part in self.outputs[rows.start]:
             np.matmul(points.upstream[:, taps], source[images], out=lines[:, part])
-        found = total if first else scratch("part", total.shape, total.dtype)
+        found = scratch("part", (T, self.tiles.apart, *self.shape), sums.dtype)
         sum_of_products(v, upstream, found)
-        if not first:
-            np.add(total, found, out=total)
+        if first:
+            np.add.reduce(found, axis=1, out=sums)
+        else:
+            np.add(sums, np.add.reduce(found, axis=1), out=sums)
 
     def folded(self, sums):
         """dw of all sums."""
         r, c, f = self.tiles.together, self.tiles.c, self.tiles.f
-        total = np.matmul(row_points().kernel.T, sums.sum(axis=(0, 2)).reshape(T, -1)).reshape(3, r + 2, c, r, f)
+        total = np.matmul(row_points().kernel.T, np.add.reduce(sums).reshape(T, -1)).reshape(3, r + 2, c, r, f)
         return sum(total[:, j : j + 3, :, j] for j in range(r))
 
 
