@@ -47,11 +47,12 @@ class Softmax(Op):
 
     def forward(self, x):
         self.of_logits = self.axis in (-1, x.ndim - 1)
-        self.y = self.xp.exp(self.backend.log_softmax(x, self.axis))
-        return self.y
+        self.log_y = self.backend.log_softmax(x, self.axis)  # which a loss needs as well
+        return self.xp.exp(self.log_y)
 
     def backward(self, dy):
-        return (self.y * (dy - (dy * self.y).sum(axis=self.axis, keepdims=True)),)
+        y = self.xp.exp(self.log_y)
+        return (y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)),)
 
 
 class LogSoftmax(Op):

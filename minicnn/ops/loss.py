@@ -8,16 +8,17 @@ class SoftmaxCrossEntropy(Op):
     """loss[n] = -sum over c of t[n,c] * log softmax(x)[n,c].  dx = (softmax(x) * sum(t) - t) * dloss
 
     x: (..., C) logits   labels: (...) whole numbers from 0 to C - 1, or (..., C) probabilities t   loss: (...)
+    log_p: log softmax(x), where it is at hand
     """
 
-    def __init__(self, labels):
-        self.labels = labels
+    def __init__(self, labels, log_p=None):
+        self.labels, self.known = labels, log_p
 
     def forward(self, x):
         labels = self.backend.asarray(self.labels)
         self.t = labels.astype(x.dtype) if labels.shape == x.shape else None
         self.own = None if self.t is not None else self.places(labels, x)
-        self.log_p = self.backend.log_softmax(x)
+        self.log_p = self.backend.log_softmax(x) if self.known is None else self.known
         return -self.log_p[self.own] if self.t is None else -(self.t * self.log_p).sum(axis=-1)
 
     def backward(self, dy):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from minicnn import functions
+from minicnn.backend import Backend
 from minicnn.tensor import Tensor
 from minicnn.training import losses
-from tests.checks import assert_close
+from tests.checks import assert_close, to_numpy
 
 SPARSE, ONE_HOT = losses.SparseCategoricalCrossentropy(), losses.CategoricalCrossentropy()
 
@@ -34,6 +35,23 @@ def test_a_softmax_is_never_clipped(xp, y):
     loss.backward()
     assert loss.item() == 100
     assert_close(z.grad, np.array([[1.0, -1.0]]))
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_softmax_on_the_tape_is_computed_once(xp, rng, monkeypatch, one_hot):
+    calls = []
+    log_softmax = Backend.log_softmax
+    monkeypatch.setattr(Backend, "log_softmax", lambda *a: calls.append(a) or log_softmax(*a))
+    labels, loss = (np.eye(4)[[1, 3]], ONE_HOT) if one_hot else (np.array([1, 3]), SPARSE)
+    z = Tensor(xp.asarray(rng.normal(size=(2, 4))), requires_grad=True)
+    found = loss(labels, functions.softmax(z))
+    assert len(calls) == 1
+    found.backward()
+    other = Tensor(z.data, requires_grad=True)
+    expected = type(loss)(from_logits=True)(labels, other)
+    expected.backward()
+    assert found.item() == expected.item()
+    assert_close(z.grad, to_numpy(other.grad), 1e-15)
 
 
 def test_probabilities_of_other_origin_are_clipped(xp):

@@ -1,11 +1,15 @@
 """The cross-entropies."""
 
+from typing import Any
+
 from minicnn import ops
 from minicnn.backend import backend_of
 from minicnn.config import config
 from minicnn.tensor import Tensor, apply
 from minicnn.training.labels import class_labels, dense_targets
 from minicnn.training.losses.base import Loss
+
+Array = Any
 
 
 class CrossEntropy(Loss):
@@ -31,6 +35,11 @@ class CrossEntropy(Loss):
     def logits(self, y_pred: Tensor) -> Tensor | None:
         """The logits behind the predictions, or None where there are only probabilities."""
         return y_pred.logits if y_pred.logits is not None else y_pred if self.from_logits else None
+
+    def of_softmax(self, y_true: Array, y_pred: Tensor, logits: Tensor) -> Tensor:
+        """The loss of each sample by its logits; what a softmax on the tape computed of them is not computed again."""
+        log_p = y_pred.op.log_y if isinstance(y_pred.op, ops.Softmax) and y_pred.logits is logits else None
+        return apply(ops.SoftmaxCrossEntropy(y_true, log_p), logits)
 
     def get_config(self):
         """The arguments that make this loss again."""
@@ -70,7 +79,7 @@ class SparseCategoricalCrossentropy(CrossEntropy):
         logits = self.logits(y_pred)
         if logits is None:
             logits = _clipped(y_pred).log()
-        return apply(ops.SoftmaxCrossEntropy(y_true), logits)
+        return self.of_softmax(y_true, y_pred, logits)
 
     def get_config(self):
         """The arguments that make this loss again; without smoothing they are Keras's."""
@@ -95,7 +104,7 @@ class CategoricalCrossentropy(CrossEntropy):
         """The formula: a value for each sample."""
         logits = self.logits(y_pred)
         if logits is not None:
-            return apply(ops.SoftmaxCrossEntropy(y_true), logits)
+            return self.of_softmax(y_true, y_pred, logits)
         p = _clipped(y_pred / y_pred.sum(axis=-1, keepdims=True))
         return -(p.log() * y_true).sum(axis=-1)
 
