@@ -69,7 +69,8 @@ class DenseAct(MatMul):
 
     def backward(self, dy):
         dz = self.backend.relu_grad(dy, self.y) if self.relu else dy
-        return *super().backward(dz), self.backend.channel_sum(dz) if any(self.needs[2:3]) else None
+        db = self.backend.channel_sum(dz) if any(self.needs[2:3]) else None  # first, while dz is in the cache
+        return *super().backward(dz), db
 
 
 class BatchNormAct(BatchNorm):

@@ -132,26 +132,19 @@ class Optimizer:
         """
         weights = self.weights if weights is None else list(weights)
         self.build(weights)  # all of them, so that their order is the model's
-        self._apply(self._checked([(w.grad, w) for w in weights if w.grad is not None]))
+        self.apply_gradients([(w.grad, w) for w in weights])
         for weight in weights:
             weight.grad = None
 
     def apply_gradients(self, grads_and_weights: Iterable[tuple[Any, Any]]) -> None:
         """One step with pairs of (gradient, weight), as in Keras. Pairs whose gradient is None are left out."""
         pairs = [(g.data if isinstance(g, Tensor) else g, w) for g, w in grads_and_weights if g is not None]
-        self._checked(pairs)
-        self.build(w for _, w in pairs)
-        self._apply(pairs)
-
-    def _checked(self, pairs: Pairs) -> Pairs:
         if not pairs:
             raise ValueError("no weight has a gradient: call backward() on a loss that depends on them, then step()")
         for gradient, weight in pairs:
             if gradient.shape != weight.data.shape:
                 raise ValueError(f"gradient of shape {gradient.shape} for {weight.name} of shape {weight.data.shape}")
-        return pairs
-
-    def _apply(self, pairs: Pairs) -> None:
+        self.build([w for _, w in pairs])
         if self.loss_scale_factor:
             pairs = [(g / self.loss_scale_factor, w) for g, w in pairs]
         gathered = self._gather(pairs) if self.gradient_accumulation_steps else pairs
