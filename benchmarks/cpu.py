@@ -10,7 +10,7 @@ from benchmarks.networks import MODES, NETWORKS, Network
 from benchmarks.turns import Effort, Failed, compare
 
 RESULTS = Path(__file__).parent / "results"
-QUICK = Effort(rounds=3, seconds=0.1, pause=0.02, memory_steps=2)
+QUICK = Effort(rounds=3, seconds=0.1, pause=0.02, memory_steps=2, whole=0)
 RATIO = """Medians. Ratio: the faster peer's time / ours. GFLOP/s count the
 arithmetic of direct convolutions, a training step as three passes; sgemm:
 2048 x 2048 x 2048 in this run."""
@@ -30,7 +30,7 @@ def common(parser: argparse.ArgumentParser) -> None:
     """Flags of every command that compares networks."""
     parser.add_argument("--peers", nargs="*", choices=("torch", "keras", "keras-xla"), default=["torch", "keras"],
                         metavar="PEER", help="some of torch, keras, keras-xla; nothing: minicnn alone")  # fmt: skip
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each side (9; with --quick 3)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each side, at least (5; with --quick 3)")
     parser.add_argument("--threads", type=int, default=machine.cores(), metavar="N", help="of every side (all cores)")
     parser.add_argument("--quick", action="store_true", help="little repetition, and no file unless --json names one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write (benchmarks/results/NAME-DATE.json)")

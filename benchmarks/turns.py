@@ -27,11 +27,13 @@ PATIENCE = 900.0  # seconds for one answer
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure. rounds: turns of each side   seconds: of a turn, at least one run   most: runs of a turn"""
+    """How long to measure. rounds: turns of each side, at least   seconds: of a turn, at least one run   most: runs of a
+    turn   whole: seconds until the last round begins, so that a network that is quick meets many moods of the machine"""
 
-    rounds: int = 9
+    rounds: int = 5
     seconds: float = 0.5
     most: int = 100
+    whole: float = 40.0
     pause: float = 0.1  # before a turn: threads of the one before may still spin
     memory_steps: int = 3
     sgemm: int = 2048
@@ -152,7 +154,9 @@ def _computed(process: Process, mode: str, folder: Path) -> np.ndarray:
 
 def _time(processes: dict[str, Process], mode: str, effort: Effort, result: dict) -> None:
     turns: dict[str, list[list[float]]] = {side: [] for side in processes}
-    for _ in range(effort.rounds):
+    start, done = time.monotonic(), 0
+    while done < effort.rounds or time.monotonic() - start < effort.whole:
+        done += 1
         for side, process in list(processes.items()):
             time.sleep(effort.pause)
             try:

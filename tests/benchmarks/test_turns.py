@@ -14,7 +14,7 @@ from benchmarks.kernels import measure, report
 from benchmarks.networks import NETWORKS
 from minicnn import config
 
-TINY = turns.Effort(rounds=2, seconds=0.01, most=3, pause=0, memory_steps=1, sgemm=64)
+TINY = turns.Effort(rounds=2, seconds=0.01, most=3, pause=0, memory_steps=1, sgemm=64, whole=0)
 LENET = replace(NETWORKS["lenet5"], batch=2)
 SMALL = {"lenet5": 32, "resnet20": 32, "resnet18": 64, "resnet50": 64, "inception_v3": 139}
 
@@ -26,6 +26,11 @@ def test_ours_alone(mode):
     assert len(ours["turns"]) == 2 and 0 < ours["low"] <= ours["high"]
     assert ours["built"] < ours["peak"] < 2000
     assert found["gflops"] > 0 and found["sgemm"] > 0 and "ratio" not in found
+
+
+def test_quick_networks_have_more_turns():
+    found = turns.compare(LENET, "predict", ["ours"], 1, replace(TINY, whole=1.0))
+    assert len(found["sides"]["ours"]["turns"]) > 2
 
 
 def test_a_peer_that_is_not_installed(monkeypatch):
