@@ -27,8 +27,11 @@ PATIENCE = 900.0  # seconds for one answer
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure. rounds: turns of each side, at least   seconds: of a turn, at least one run   most: runs of a
-    turn   whole: seconds until the last round begins, so that a network that is quick meets many moods of the machine"""
+    """How long to measure.
+
+    rounds: turns of each side, at least   seconds: of a turn, at least one run   most: runs of a turn
+    whole: seconds until the last round begins, so that a quick network meets many moods of the machine as well
+    """
 
     rounds: int = 5
     seconds: float = 0.5
