@@ -41,7 +41,6 @@ class Tiles:
         self.read = min(width - self.cut, wide * r + 2 - self.start)
         self.pitch = -(-max(self.start + self.read, wide * r + 2 - self.start, wide * r) // r)
         line = T * self.pitch * r * (self.c + self.f) * dtype.itemsize
-        self.bytes_of_an_image = self.tall * line
         self.pieces = image_pieces(self.n, self.tall, line, about)  # (images, rows of tiles)
         heights = {(rows.start, rows.stop - rows.start) for _, rows in self.pieces}
         self.whole = heights == {(0, self.tall)}  # whether pieces are whole images
@@ -255,11 +254,13 @@ def gradients(x, dy, w, pads, begin, finish):
     begin: begin(images) writes images of dy, which are not there before   finish: finish(tile, images) takes those of
     dx that are done
     """
-    back, kernel = of_input(dy, w, pads, x.shape[1:3]), WeightGrad(x, dy, pads)
-    if not (back.tiles.whole and kernel.tiles.whole):
+    kernel = WeightGrad(x, dy, pads)
+    if not kernel.tiles.whole:
         return None
-    pieces = min(back.tiles.pieces, kernel.tiles.pieces, key=len)
-    groups = grouped(pieces)
+    back = of_input(dy, w, pads, x.shape[1:3])
+    if not back.tiles.whole:
+        return None
+    groups = grouped(kernel.tiles.pieces)
     sums = kernel.sums(len(groups))
 
     def work(g):
