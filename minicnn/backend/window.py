@@ -33,12 +33,13 @@ class Window:
         for name in ("strides", "dilation"):
             if len(pair := getattr(self, name)) != 2 or min(pair) < 1:
                 raise ValueError(f"{name} must be two whole numbers from 1 up, got {pair!r}")
+            object.__setattr__(self, name, tuple(pair))  # a key of what is kept for each window
         if self.groups < 1:
             raise ValueError(f"groups must be at least 1, got {self.groups!r}")
         if not self._pads_mean_something():
             raise ValueError(f"pads must be 'valid', 'same' or ((top, bottom), (left, right)), got {self.pads!r}")
         if not isinstance(self.pads, str):
-            object.__setattr__(self, "pads", tuple(map(tuple, self.pads)))  # a key of what is kept for each window
+            object.__setattr__(self, "pads", tuple(map(tuple, self.pads)))
 
     def _pads_mean_something(self) -> bool:
         if isinstance(self.pads, str):

@@ -39,7 +39,7 @@ class SoftmaxCrossEntropy(Op):
         if (wrong := no_classes(labels, classes)) is not None:
             raise ValueError(f"labels must be whole numbers from 0 to {classes - 1}, got {labels[wrong]}")
         rows = [xp.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) for i, n in enumerate(shape)]
-        return (*rows, labels.astype(xp.int64, copy=False))
+        return (*rows, labels.astype(xp.int64))  # a copy: the way back asks again
 
 
 def no_classes(labels, classes: int):

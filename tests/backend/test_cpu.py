@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import config
+from minicnn import config, functions
 from minicnn.backend import CPU, Window
 from minicnn.backend.cpu import conv, grouped, parallel, phases, pieces, pool, rows
 from minicnn.backend.reference import Backend
@@ -365,6 +365,24 @@ def test_updates_of_weights(small_pieces, rng, kernel, slots, arguments, dtype):
         getattr(REFERENCE, kernel)(*expected, *without, *arguments)
         for got, one in zip(arrays, expected, strict=True):
             np.testing.assert_array_equal(got, one)
+
+
+def test_windows_of_lists():
+    x, w = np.ones((1, 6, 6, 2), "float32"), np.ones((3, 3, 2, 4), "float32")
+    lists, tuples = Window([2, 2], [[1, 0], [0, 1]], [1, 1]), Window((2, 2), ((1, 0), (0, 1)), (1, 1))
+    assert lists == tuples and hash(lists) == hash(tuples)
+    np.testing.assert_array_equal(CPU.conv2d(x, w, lists), CPU.conv2d(x, w, tuples))
+    assert functions.max_pool(x, [2, 2]).shape == (1, 3, 3, 2)
+
+
+def test_sums_of_few_rows(rng, monkeypatch):
+    """In float32, unless digits are asked for."""
+    x = np.full((256, 100), 0.1, "float32")
+    x[0] = 1e6
+    exact = x.astype("float64").sum(axis=0)
+    assert np.abs(CPU.channel_sum(x) - exact).max() < 1
+    monkeypatch.setattr(config.config, "precision", "highest")
+    assert np.abs(CPU.channel_sum(x) - exact).max() < 0.07
 
 
 def test_an_error_in_a_piece_reaches_the_caller():

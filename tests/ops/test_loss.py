@@ -35,6 +35,14 @@ def test_nothing_is_clipped(xp, labels, dtype):
     assert_close(op.backward(xp.ones(1, dtype=dtype))[0], [[1.0, -1.0]])
 
 
+def test_labels_that_are_written_to_meanwhile(xp):
+    labels = xp.asarray([0, 1])
+    op = SoftmaxCrossEntropy(labels)
+    op(xp.zeros((2, 3)))
+    labels[:] = 2
+    assert_close(op.backward(xp.ones(2))[0], np.full((2, 3), 1 / 3) - np.eye(3)[:2])
+
+
 def test_large_logits(xp):
     logits = xp.asarray([[1e4, 0.0, -1e4], [-1e4, -1e4, -1e4]])
     assert_close(SoftmaxCrossEntropy(xp.asarray([2, 0]))(logits), [2e4, np.log(3.0)])

@@ -73,6 +73,46 @@ def test_a_rule_of_somebody_else_sees_whole_weights(monkeypatch, rng):
     assert seen == [(30, 40)]
 
 
+def test_a_rule_of_somebody_else_keeps_its_state():
+    """It may bind a slot anew, and add one."""
+
+    class Counted(SGD):
+        def update(self, w, g, rate, slots):
+            slots["momentum"] = 0.9 * slots["momentum"] + g
+            slots["steps"] = slots.get("steps", 0) + np.ones(1)
+            w -= rate * slots["momentum"]
+
+    w, optimizer = Weight(np.zeros(1), "w"), Counted(0.1, momentum=0.9)
+    for _ in range(3):
+        w.grad = np.ones(1)
+        optimizer.step([w])
+    assert w.item() == pytest.approx(-0.561)
+    assert optimizer.state_of(w)["steps"] == 3
+
+
+def test_a_weight_that_stands_twice_moves_twice(monkeypatch):
+    monkeypatch.setattr("minicnn.backend.cpu.pieces.UPDATED", 64)
+    w, g = Weight(np.zeros(1000), "w"), np.ones(1000)
+    SGD(0.5, momentum=0.5).apply_gradients([(g, w)] * 3)
+    assert_close(w.data, np.full(1000, -0.5 - 0.75 - 0.875))
+    assert w.version == 3
+
+
+def test_a_rule_that_fails_has_touched_what_it_moved():
+    class Failing(SGD):
+        def update(self, w, g, rate, slots):
+            super().update(w, g, rate, slots)
+            if len(w) == 3:
+                raise RuntimeError("three")
+
+    weights = [Weight(np.zeros(n), "w") for n in (2, 3)]
+    for w in weights:
+        w.grad = np.ones(w.shape)
+    with pytest.raises(RuntimeError, match="three"):
+        Failing(0.1).step(weights)
+    assert weights[0].version == 1
+
+
 def test_weights_without_a_gradient_stay(xp):
     w, still = weight(xp), weight(xp)
     still.grad = None

@@ -15,6 +15,7 @@ from minicnn.backend.cpu.parallel import in_images, one_blas_thread, run, side_b
 from minicnn.backend.cpu.rows import constants
 from minicnn.backend.cpu.subnormals import flushed
 from minicnn.backend.reference import Backend
+from minicnn.config import config
 
 SMALL = 1 << 15  # numbers below which cutting costs more than it saves
 FEW_ROWS = 256  # that are summed up in their own type
@@ -315,10 +316,11 @@ class CpuBackend(Backend):
     # Channels ------------------------------------------------------------------------------------------------------
 
     def channel_sum(self, x):
-        """As the reference, in pieces; of few rows as a product with ones."""
+        """As the reference, in pieces; up to FEW_ROWS rows are summed up in their own type, as a product with ones."""
         if x.size >= SMALL:
             return norm.channel_sum(x)
-        if x.ndim == 2 and 0 < len(x) <= FEW_ROWS and x.dtype.kind == "f" and x.itemsize >= 4:
+        few = x.ndim == 2 and 0 < len(x) <= FEW_ROWS and config.precision != "highest"
+        if few and x.dtype.kind == "f" and x.itemsize >= 4:
             return self.matmul(constants(1, len(x), x.dtype)[None], x)[0]
         return super().channel_sum(x)
 

@@ -79,9 +79,9 @@ class _Blas:
         return self.found
 
     def __enter__(self):
-        _local.inside += 1
-        if _local.inside == 1:
+        if not _local.inside:
             self.hold()
+        _local.inside += 1
 
     def __exit__(self, *_):
         _local.inside -= 1

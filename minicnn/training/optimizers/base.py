@@ -160,24 +160,34 @@ class Optimizer:
 
     def _update(self, pairs: Pairs) -> None:
         rate, pairs = self.learning_rate, self._clipped(pairs)
+        decay = 0.0 if self.weight_decay is None else self.weight_decay * rate
+        amounts = [decay if decay and self._decays(weight) else 0.0 for _, weight in pairs]
+        twice = len({id(weight) for _, weight in pairs}) < len(pairs)
+        if twice or not getattr(self.update, "number_by_number", False):  # somebody's own rule sees whole arrays
+            for amount, (gradient, weight) in zip(amounts, pairs, strict=True):
+                self._move(rate, amount, self.state_of(weight), weight.data, gradient)
+                weight.touch()
+            return
         tasks = []
-        for gradient, weight in pairs:
-            decay = 0.0 if self.weight_decay is None or not self._decays(weight) else self.weight_decay * rate
+        for amount, (gradient, weight) in zip(amounts, pairs, strict=True):
             state = self.state_of(weight)
-            tasks.append((partial(self._move, rate, decay, tuple(state)), (weight.data, gradient, *state.values())))
-        if getattr(self.update, "number_by_number", False):
+            work = partial(self._move_piece, rate, amount, tuple(state))
+            tasks.append((work, (weight.data, gradient, *state.values())))
+        try:
             backend_of(pairs[0][0]).number_by_number(tasks)
-        else:  # somebody's own rule sees whole arrays
-            for work, arrays in tasks:
-                work(*arrays)
-        for _, weight in pairs:
-            weight.touch()
+        finally:
+            for _, weight in pairs:
+                weight.touch()
 
-    def _move(self, rate: float, decay: float, slots: tuple[str, ...], w: Array, g: Array, *arrays: Array) -> None:
-        """Weight decay and the rule, for a weight or a piece of one."""
+    def _move(self, rate: float, decay: float, slots: dict[str, Array], w: Array, g: Array) -> None:
+        """Weight decay and the rule."""
         if decay:
             backend_of(w).decay(w, decay)
-        self.update(w, g, rate, dict(zip(slots, arrays, strict=True)))
+        self.update(w, g, rate, slots)
+
+    def _move_piece(self, rate: float, decay: float, names: tuple[str, ...], w: Array, g: Array, *slots: Array) -> None:
+        """The same for a piece of a weight, of its gradient and of its slots."""
+        self._move(rate, decay, dict(zip(names, slots, strict=True)), w, g)
 
     def _gather(self, pairs: Pairs) -> Pairs:
         """Adds the gradients to what was accumulated; the means where an update is due, and nothing otherwise."""
