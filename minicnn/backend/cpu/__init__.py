@@ -1,6 +1,7 @@
 """The kernels for NumPy arrays: overrides that run in pieces on threads. What is not here runs as in `reference.py`."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,30 +47,6 @@ def transformed(w, kind: str, groups: int, out):
     return winograd.transform_kernel(w, TILES[kind], groups)
 
 
-class Working:
-    """What `CpuBackend.working` gives."""
-
-    def __enter__(self):
-        self.parts = one_blas_thread(), cores_awake(workers()), flushed()
-        entered = []
-        try:
-            for part in self.parts:
-                part.__enter__()
-                entered.append(part)
-        except BaseException:
-            leave(entered)
-            raise
-
-    def __exit__(self, *_):
-        leave(self.parts)
-
-
-def leave(contexts) -> None:
-    """Out of contexts, the last one first."""
-    for context in reversed(contexts):
-        context.__exit__()
-
-
 class CpuBackend(Backend):
     """Runs on NumPy."""
 
@@ -97,9 +74,11 @@ class CpuBackend(Backend):
         for piece in pieces[together:]:
             work(piece)
 
+    @contextmanager
     def working(self):
         """NumPy's BLAS on one thread, since the workers are ours; the cores stay awake; subnormal numbers are zeros."""
-        return Working()
+        with one_blas_thread(), cores_awake(workers()), flushed():
+            yield
 
     # Matrix products -----------------------------------------------------------------------------------------------
 
@@ -225,7 +204,7 @@ class CpuBackend(Backend):
         cells = pooled.UpstreamOfCells(dy, y, kept.winners)
         dx, dw = self.both_in_rows(kept, cells, halved) if needs[0] else (None, None)
         if dw is None:
-            in_images(cells.write, dy)
+            in_images(cells.write, cells.blocks)
             for_w = partial(self.conv2d_weight_grad, kept.x, cells.blocks, kernel_shape, halved)
             dx, dw = side_by_side(partial(for_x, cells.blocks, kept.kernel), for_w) if needs[0] else (None, for_w())
         return dx, pooled.kernel_of_blocks(dw, w.shape), cells.bias()
