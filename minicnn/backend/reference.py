@@ -284,6 +284,20 @@ class Backend:
         dy = self.relu_grad(dy, y)
         return *self.batch_norm_grad(dy, x, mean, variance, gamma, epsilon), dy if residual else None
 
+    def batch_norm_relu_pool(self, x, mean, variance, gamma, beta, epsilon, size, window: Window, zeros=False):
+        """ReLU(max_pool(batch norm(x))), which is max_pool(ReLU(batch norm(x))), and the windows' winners.
+
+        (N, H, W, C) -> (N, OH, OW, C) both
+        """
+        z = self.batch_norm(x, mean, variance, gamma, beta, epsilon)
+        y, winners = self.max_pool_winners(z, size, window, zeros)
+        return self.relu(y), winners
+
+    def batch_norm_relu_pool_grad(self, dy, y, winners, x, mean, variance, gamma, epsilon, size, window: Window):
+        """dx, dgamma, dbeta of `batch_norm_relu_pool`, which gave y and the winners: ReLU's mask is the sign of y."""
+        dy = self.max_pool_grad(self.relu_grad(dy, y), winners, x.shape, size, window)
+        return self.batch_norm_grad(dy, x, mean, variance, gamma, epsilon)
+
     def neighbour_sum(self, x, radius):
         """y[..., i] = sum of x[..., j] over |j - i| <= radius, along the channels."""
         c = x.shape[-1]

@@ -39,7 +39,8 @@ class Pass:
 @dataclass
 class Step:
     """Nodes that run at once: [a convolution or a dense layer], [a batch norm], [a sum], [ReLU]; a convolution, [ReLU]
-    and max pooling; or any single node. Before a convolution or max pooling may stand the zeros around its images.
+    and max pooling; a batch norm, ReLU and max pooling; or any single node. Before a convolution or max pooling may
+    stand the zeros around its images.
 
     nodes: in their order; the last one gives the output.   parents: what is read, the sum's other side last
     """
@@ -72,6 +73,14 @@ class Step:
         layer: Any = self.head.layer  # type: ignore[union-attr]
         window = layer.window(layer.groups)
         return replace(window, pads=self.pads) if self.pads else window
+
+    @cached_property
+    def pooling(self) -> tuple[tuple[int, int], Window, bool]:
+        """The size and the window of the max pooling at its end, and whether there are zeros around what that reads."""
+        layer, before = (node.layer for node in self.nodes[:-3:-1])
+        zeros = type(before) is layers.ZeroPadding2D
+        window = layer.window  # type: ignore[attr-defined]
+        return layer.pool_size, replace(window, pads=before.sides) if zeros else window, zeros  # type: ignore[attr-defined]
 
     def run(self, given: list[Tensor], context: Pass) -> list[Tensor]:
         """The outputs for what the parents gave."""
@@ -129,12 +138,14 @@ class Step:
             return apply(ops.Conv2DPool(window, self.relu, prepared), x, kernel, bias)
         return apply(ops.Conv2DAct(window, self.relu, prepared, self.normed), x, kernel, bias, residual)
 
-    def run_norm(self, layer: Any, x: Tensor, residual: Tensor | None = None, *, training: bool) -> Tensor:
+    def run_norm(self, layer: Any, x: Tensor, *residual: Tensor, training: bool) -> Tensor:
         """A batch norm with what follows; moves the statistics as the layer does."""
         batch = training and layer.trainable
         moments = None if batch else (layer.moving_mean.data, layer.moving_variance.data)
-        op = ops.BatchNormAct(layer.epsilon, self.relu, self.scale, moments)
-        y = apply(op, x, layer.gamma, layer.beta, residual)
+        op: ops.BatchNorm = ops.BatchNormAct(layer.epsilon, self.relu, self.scale, moments)
+        if self.pooled:
+            op = ops.BatchNormPool(layer.epsilon, *self.pooling)
+        y = apply(op, x, layer.gamma, layer.beta, *residual)
         if batch:
             layer.move(layer.moving_mean, op.mean)
             layer.move(layer.moving_variance, op.variance)
@@ -182,8 +193,8 @@ class Grouping:
 
     def ending_at(self, last: Node) -> Step:
         """The largest group whose output is that of `last`."""
-        if (weighted := self.head(last) or self.pooling(last)) is not None:
-            return weighted
+        if (found := self.head(last) or self.pooling(last) or self.normed_pooling(last)) is not None:
+            return found
         step = Step([last], last.parents, relu=is_relu(last))
         node = self.only(last.parents[0]) if step.relu else last
         if node is None:
@@ -240,6 +251,19 @@ class Grouping:
         if len(nodes) == 2 and not is_bare(node, layers.Conv2D):
             return None
         return Step([node, *nodes], node.parents, node, relu=relu, folded=self.folding, pooled=True)
+
+    def normed_pooling(self, last: Node) -> Step | None:
+        """A batch norm by the batch's own moments, ReLU, [zeros around the images] and max pooling."""
+        nodes, layer = [last], last.layer
+        if type(layer) is not layers.MaxPooling2D:
+            return None
+        node = self.only(last.parents[0])
+        if node is not None and type(node.layer) is layers.ZeroPadding2D and layer.padding == "valid":
+            nodes, node = [node, last], self.only(node.parents[0])
+        norm = self.only(node.parents[0]) if node is not None and is_relu(node) else None
+        if node is None or norm is None or not self.is_norm(norm) or not self.in_batches(norm):
+            return None
+        return Step([norm, node, *nodes], norm.parents, norm=norm, relu=True, pooled=True)
 
     def chain(self, node: Node, scale: float | None = None, side: int = 0) -> Step | None:
         """A head, a batch norm, or both, whose result is side `side` of the sum `node`, or `node` itself."""

@@ -119,6 +119,30 @@ class BatchNormAct(BatchNorm):
         return op.backward(dz)
 
 
+class BatchNormPool(BatchNorm):
+    """y = the maximum of each window of max(BatchNorm(x), 0), by the batch's own moments.
+
+    x: (N, H, W, C)   gamma, beta: (C,) or None   y: (N, OH, OW, C)
+    size, window, zeros: those of `MaxPool2D`. What is pooled is kept nowhere: its maxima and their places are.
+    """
+
+    def __init__(self, epsilon: float, size: tuple[int, int], window: Window, zeros: bool = False):
+        super().__init__(epsilon)
+        self.size, self.window, self.zeros = size, window, zeros
+
+    def forward(self, x, gamma=None, beta=None):
+        self.x, self.gamma = x, gamma
+        self.mean, self.variance = self.backend.channel_moments(x)
+        norm = self.mean, self.variance, gamma, beta, self.epsilon
+        self.y, self.winners = self.backend.batch_norm_relu_pool(x, *norm, self.size, self.window, self.zeros)
+        return self.y
+
+    def backward(self, dy):
+        norm = self.mean, self.variance, self.gamma, self.epsilon
+        kept = self.y, self.winners, self.x
+        return self.backend.batch_norm_relu_pool_grad(dy, *kept, *norm, self.size, self.window)
+
+
 class AddReLU(Op):
     """y = max(x + scale * r, 0): the end of a residual block without batch norm.  x, r, y: one shape"""
 

@@ -195,6 +195,35 @@ def test_pooling_beyond_the_edges(small_pieces, rng, size, window, zeros):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])
+@pytest.mark.parametrize(
+    ("size", "window", "zeros"),
+    [
+        ((3, 3), Window((2, 2), ((1, 1), (1, 1))), True),
+        ((3, 3), Window((2, 2), "same"), False),
+        ((2, 3), Window((3, 1)), False),  # rows that no window reads
+        ((2, 2), Window(dilation=(2, 2)), False),
+        ((2, 2), Window((1, 2), ((3, 2), (2, 3))), False),  # windows of padding alone
+    ],
+)
+@pytest.mark.parametrize("about", [1 << 6, 1 << 9, 1 << 14], ids=["rows", "images", "whole"])
+def test_batch_norm_before_pooling(small_pieces, monkeypatch, rng, size, window, zeros, dtype, tolerance, about):
+    """In pieces of some rows, of some images, and of all: numbers that are exact, so that ties are ties."""
+    monkeypatch.setattr(pool, "BAND", about)
+    x = rng.integers(-4, 5, size=(5, 9, 8, 3)).astype(dtype)
+    mean, variance = (np.array(v, dtype) for v in ([0.5, -0.5, 0.0], [1.0, 0.25, 4.0]))
+    gamma, beta = (np.array(v, dtype) for v in ([1.0, -2.0, 0.0], [-1.0, 0.5, 0.25]))  # one channel is all ties
+    for scale, shift in ((gamma, beta), (None, None)):
+        pooling = mean, variance, scale, shift, 0.0, size, window, zeros
+        (y, winners), expected = CPU.batch_norm_relu_pool(x, *pooling), REFERENCE.batch_norm_relu_pool(x, *pooling)
+        np.testing.assert_array_equal(y, expected[0])
+        np.testing.assert_array_equal(winners, expected[1])
+        np.testing.assert_array_equal((y == 0).any(), True)
+        dy = rng.normal(size=y.shape).astype(dtype)
+        arguments = dy, y, winners, x, mean, variance, scale, 0.0, size, window
+        compare(CPU.batch_norm_relu_pool_grad(*arguments), REFERENCE.batch_norm_relu_pool_grad(*arguments), tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_channels(small_pieces, rng, dtype, tolerance, scaled):
     x = (rng.normal(size=(3, 7, 5, 6)) * 2 + 3).astype(dtype)
@@ -313,14 +342,17 @@ def test_same_bits_on_any_number_of_threads(rng, monkeypatch, algorithm):
         moments = CPU.channel_moments(y)
         z = CPU.batch_norm(y, *moments, None, None, 1e-3, residual=y, relu=True)
         dy, _, _, dz = CPU.batch_norm_relu_grad(y, z, y, *moments, None, 1e-3, residual=True)
-        pooled, winners = CPU.max_pool_winners(y, (3, 3), Window((2, 2), "same"))
+        pooling = (3, 3), Window((2, 2), "same")
+        pooled, winners = CPU.max_pool_winners(y, *pooling)
+        normed = CPU.batch_norm_relu_pool(y, *moments, None, None, 1e-3, *pooling)
         return (
             y, *moments, z, dy, dz, CPU.batch_norm_grad(y, z, *moments, None, 1e-3)[0], CPU.relu(y),
             CPU.relu_grad(dy, z), CPU.add(y, z), CPU.channel_sum(y), CPU.conv2d_input_grad(dy, w, x.shape, window),
             CPU.conv2d_weight_grad(x, dy, w.shape, window), CPU.matmul(y.reshape(-1, 24).T, dy.reshape(-1, 24)),
             CPU.conv2d_input_grad(y[:, ::2, ::2], w, x.shape, Window((2, 2), "same")),
             pooled, winners, CPU.max_pool_grad(pooled, winners, y.shape, (3, 3), Window((2, 2), "same")),
-            CPU.avg_pool(y, (3, 3), window), CPU.avg_pool_grad(y, y.shape, (3, 3), window),
+            CPU.avg_pool(y, (3, 3), window), CPU.avg_pool_grad(y, y.shape, (3, 3), window), *normed,
+            *CPU.batch_norm_relu_pool_grad(normed[0], *normed, y, *moments, None, 1e-3, *pooling),
         )  # fmt: skip
 
     results = []

@@ -141,6 +141,28 @@ def test_few_tiles_and_a_large_kernel(monkeypatch, rng, f, m):
         assert all(got.tobytes() == other.tobytes() for other in others)
 
 
+@pytest.mark.parametrize("f", [32, 130, 256])
+def test_few_tiles_and_a_kernel_that_is_prepared(monkeypatch, rng, f):
+    """Shared out by filters or by images: the same bits, and the same for any number of workers."""
+    x, w = rng.normal(size=(5, 7, 6, 40)).astype("float32"), rng.normal(size=(3, 3, 40, f)).astype("float32")
+    window, bias = Window(pads=((1, 0), (1, 2))), rng.normal(size=f).astype("float32")
+    monkeypatch.setattr(config, "conv", "winograd4")
+    prepared, parts = CPU.prepare_kernel(w, window, x.shape), []
+    by_filters = winograd_few.by_filters
+    monkeypatch.setattr(winograd_few, "by_filters", lambda *a: parts.append(len(a[2])) or by_filters(*a))
+
+    def convolved():
+        return CPU.conv2d(x, w, window, bias=bias, relu=True, prepared=prepared)
+
+    by_images = convolved()
+    assert not parts
+    monkeypatch.setattr(choice, "HUGE", 1)
+    for threads in (1, 2, 4):
+        monkeypatch.setattr(config, "threads", threads)
+        assert convolved().tobytes() == by_images.tobytes()
+    assert parts == 3 * [{32: 1, 130: 2, 256: 4}[f]]
+
+
 @pytest.mark.parametrize(("m", "stated"), [(2, 3.5e-7), (4, 1.6e-6)])
 def test_the_error_that_the_docstring_states(monkeypatch, rng, m, stated):
     x, w = rng.normal(size=(4, 24, 24, 64)), rng.normal(size=(3, 3, 64, 16))

@@ -390,13 +390,34 @@ def padded_pool(x):
     return [pool, layers.MaxPooling2D(2, name="q")(padding(ReLU(name="r")(conv(x, "c")), "z2", 1))]
 
 
+def normed_pool(x):
+    normed = ReLU(name="r")(bn(conv(x, "c"), "b"))
+    return conv(layers.MaxPooling2D(3, 2, padding="same", name="p")(normed))
+
+
+def normed_padded_pool(x):
+    normed = ReLU(name="r")(bn(conv(x, "c"), "b"))
+    return layers.MaxPooling2D(3, 2, name="p")(padding(normed, pads=1))
+
+
+def normed_pool_otherwise(x):
+    """What two read, another activation, another pooling, given moments, a batch norm that two call."""
+    read_twice, shared = ReLU(name="r")(bn(x, "b")), BatchNormalization()
+    frozen_norm = BatchNormalization()
+    frozen_norm.trainable = False
+    others = [Activation("tanh")(bn(x)), ReLU(6.0)(bn(x)), ReLU(name="r2")(frozen_norm(x))]
+    others += [ReLU()(shared(x)), ReLU()(shared(conv(x)))]
+    pools = [layers.MaxPooling2D(2)(y) for y in (read_twice, *others)]
+    return [read_twice, *pools, layers.AveragePooling2D(2)(ReLU(name="r3")(bn(x, "b3")))]
+
+
 GRAPHS = [
     chain, residual, inner_output, inner_reader, conv_read_twice, three, twice, both_branches, itself, capped, leaky,
     shared_norm, shared_conv, frozen, always_training, never_training, scaled_norm, scaled_conv, scaled_first,
     scaled_without_gamma, scaled_inputs, stretched, stretching, arithmetic, arithmetic_scaled, constants,
     own_activation, dense, dense_norm, grouped, depthwise, couples_images, nested, only_inputs, probabilities_of_pixels,
     pooled, pooled_relu, pooled_linear, pooled_odd, pooled_otherwise, padded, padded_residual, padded_otherwise,
-    padded_pool,
+    padded_pool, normed_pool, normed_padded_pool, normed_pool_otherwise,
 ]  # fmt: skip
 
 
@@ -428,6 +449,8 @@ def test_graphs(float64, rng, graph):
         (padded, [["z", "c"], ["b", "r"], ["z2", "c2", "p"]], [["z", "c", "b", "r"], ["z2", "c2", "p"]]),
         (padded_residual, [["z", "c"], ["b", "a", "r"]], [["z", "c", "b", "a", "r"]]),
         (padded_otherwise, [], []),
+        (normed_pool, [["b", "r", "p"]], [["c", "b", "r"]]),
+        (normed_padded_pool, [["b", "r", "z", "p"]], [["c", "b", "r"], ["z", "p"]]),
         (padded_pool, [["c", "r"], ["z2", "q"], ["z", "p"]], [["c", "r"], ["z2", "q"], ["z", "p"]]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -24,6 +24,10 @@ def inference(xp, dtype):
     return ops.BatchNormInference(xp.full(6, 0.3, dtype), xp.full(6, 1.7, dtype), 1e-3)
 
 
+def normed_pool(xp, dtype):
+    return ops.BatchNormPool(1e-3, (3, 2), Window((2, 1), ((1, 0), (0, 1))), zeros=True)
+
+
 def with_moments(xp, dtype):
     return ops.BatchNormAct(1e-3, scale=0.5, moments=(xp.full(6, 0.3, dtype), xp.full(6, 1.7, dtype)))
 
@@ -80,6 +84,7 @@ CASES = {
     "BatchNormAct, no ReLU": (lambda xp, dtype: ops.BatchNormAct(1e-3, relu=False), NORM),
     "BatchNormAct, scaled": (lambda xp, dtype: ops.BatchNormAct(1e-3, scale=0.5), NORM),
     "BatchNormAct, given moments": (with_moments, NORM),
+    "BatchNormPool": (normed_pool, normal(IMAGES, (6,), (6,))),
     "MaxPool2D": (lambda xp, dtype: ops.MaxPool2D((3, 2), Window((2, 1), "same")), normal(IMAGES)),
     "AvgPool2D": (lambda xp, dtype: ops.AvgPool2D((3, 2), Window((2, 1), "same")), normal(IMAGES)),
     "BatchNorm": (lambda xp, dtype: ops.BatchNorm(1e-3), normal(IMAGES, (6,), (6,))),

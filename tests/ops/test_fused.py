@@ -130,3 +130,22 @@ def test_sum(xp, rng, scale):
         return y, lambda dy: (act.backward(dy)[0], act.backward(dy)[0] * scale)
 
     compare(ops.AddReLU(scale), separate, arrays, xp.asarray(rng.normal(size=(3, 4))))
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_batch_norm_before_pooling(xp, rng, zeros):
+    size, window = (3, 2), Window((2, 1), ((1, 1), (0, 1)))
+    arrays = [xp.asarray(rng.normal(size=shape)) for shape in ((3, 6, 5, 4), (4,), (4,))]
+
+    def separate(x, gamma, beta):
+        norm, act, pool = ops.BatchNorm(1e-3), ops.ReLU(), ops.MaxPool2D(size, window, zeros)
+        y = pool(act(norm(x, gamma, beta)))
+
+        def backward(dy):
+            return norm.backward(*act.backward(*pool.backward(dy)))
+
+        return y, backward
+
+    fused = ops.BatchNormPool(1e-3, size, window, zeros)
+    compare(fused, separate, arrays, xp.asarray(rng.normal(size=(3, 3, 5, 4))))
+    check_grad(ops.BatchNormPool(1e-3, size, window, zeros), *arrays)

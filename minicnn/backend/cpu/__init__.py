@@ -7,7 +7,20 @@ from functools import partial
 
 import numpy as np
 
-from minicnn.backend.cpu import conv, grouped, lines, narrow, norm, phases, pieces, pool, pooled, products, winograd
+from minicnn.backend.cpu import (
+    conv,
+    grouped,
+    lines,
+    narrow,
+    norm,
+    normed_pool,
+    phases,
+    pieces,
+    pool,
+    pooled,
+    products,
+    winograd,
+)
 from minicnn.backend.cpu.awake import cores_awake
 from minicnn.backend.cpu.cells import pixels_of_blocks, room_for_blocks, room_for_pixels, write_blocks, write_pixels
 from minicnn.backend.cpu.choice import PREPARED, TILES, algorithm
@@ -311,10 +324,8 @@ class CpuBackend(Backend):
         """As the reference, as one scale and one shift for each channel, in one sweep."""
         if x.size < SMALL:
             return super().batch_norm(x, mean, variance, gamma, beta, epsilon, residual, relu)
-        scale = 1 / np.sqrt(variance + x.dtype.type(epsilon))
-        scale = scale if gamma is None else scale * gamma
-        shift = -mean * scale
-        return norm.batch_norm(x, scale, shift if beta is None else shift + beta, residual, relu)
+        scale, shift = norm.scale_and_shift(mean, variance, gamma, beta, epsilon)
+        return norm.batch_norm(x, scale, shift, residual, relu)
 
     def batch_norm_grad(self, dy, x, mean, variance, gamma, epsilon):
         """As the reference, in two sweeps."""
@@ -327,6 +338,20 @@ class CpuBackend(Backend):
         if x.size < SMALL:
             return super().batch_norm_relu_grad(dy, y, x, mean, variance, gamma, epsilon, residual)
         return norm.batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y, residual)
+
+    def batch_norm_relu_pool(self, x, mean, variance, gamma, beta, epsilon, size, window, zeros=False):
+        """As the reference, in bands: what is between the two is never written to memory."""
+        if x.size < SMALL or window.dilation != (1, 1):
+            return super().batch_norm_relu_pool(x, mean, variance, gamma, beta, epsilon, size, window, zeros)
+        scale, shift = norm.scale_and_shift(mean, variance, gamma, beta, epsilon)
+        return normed_pool.forward(x, scale, shift, size, window, zeros)
+
+    def batch_norm_relu_pool_grad(self, dy, y, winners, x, mean, variance, gamma, epsilon, size, window):
+        """As the reference, a sweep less over what is as large as x."""
+        arguments = dy, y, winners, x, mean, variance, gamma, epsilon, size, window
+        if x.size < SMALL or window.dilation != (1, 1):
+            return super().batch_norm_relu_pool_grad(*arguments)
+        return normed_pool.gradient(*arguments)
 
     # Elementwise -----------------------------------------------------------------------------------------------------
 

@@ -56,16 +56,22 @@ class Walk:
             found = self.rooms[key] = make(images.stop - images.start, band)
         return found
 
+    def source(self, band) -> slice:
+        """The rows of x that the windows of a band of y read."""
+        first, h = band.start * self.strides[0] - self.top, self.shape[1]
+        last = (band.stop - 1) * self.strides[0] - self.top + self.size[0]
+        return slice(min(max(first, 0), h), min(max(last, 0), h))
+
     def runs(self, band):
-        """The rows of y of a band, from its beginning, as (rows, the rows of x that each of the window's reads): many
-        at once where x has all of these, else one by one; None stands for a row of padding."""
-        (k, _), (s, _), h = self.size, self.strides, self.shape[1]
+        """The rows of y of a band, from its beginning, as (rows, which of its `source` each row of the window reads):
+        many at once where x has all of these, else one by one; None stands for a row of padding."""
+        (k, _), (s, _), h, zeroth = self.size, self.strides, self.shape[1], self.source(band).start
         first = min(max(-(-self.top // s), band.start), band.stop)
         last = min(max((h + self.top - k) // s + 1, first), band.stop)
         cuts = [*range(band.start, first), *([first] if last > first else []), *range(last, band.stop), band.stop]
         for start, stop in pairwise(cuts):
             begin, count = start * s - self.top, (stop - start - 1) * s + 1
-            taps = [slice(p, p + count, s) if 0 <= p < h else None for p in range(begin, begin + k)]
+            taps = [slice(p - zeroth, p - zeroth + count, s) if 0 <= p < h else None for p in range(begin, begin + k)]
             yield slice(start - band.start, stop - band.start), taps
 
 
@@ -149,8 +155,8 @@ class Cells:
         for cells in self.empty:
             cells[...] = 0
 
-    def store(self, dx):
-        """Writes the cells to where they belong in dx, of these images."""
+    def store(self, dx) -> slice:
+        """Writes the cells to where they belong in dx, of these images, and says which rows these are."""
         walk, sw = self.walk, len(self.cells)
         cells = self.cells.reshape(sw, len(dx), -1, *self.cells.shape[4:])
         start = max(self.begin, 0)
@@ -164,3 +170,4 @@ class Cells:
         for column in (*range(first), *range(end, dx.shape[2])):
             k, place = divmod(column + walk.left, sw)
             np.copyto(dx[:, :, column], cells[place, :, :, k])
+        return slice(start, stop)

@@ -71,6 +71,14 @@ def moments_about_means(short, rows: Rows):
     return mean.astype(dtype), variance.astype(dtype)
 
 
+def scale_and_shift(mean, variance, gamma, beta, epsilon):
+    """A batch norm as x * scale + shift: (C,) both"""
+    scale = 1 / np.sqrt(variance + variance.dtype.type(epsilon))
+    scale = scale if gamma is None else scale * gamma
+    shift = -mean * scale
+    return scale, shift if beta is None else shift + beta
+
+
 def batch_norm(x, scale, shift, residual=None, relu=False):
     """[ReLU](x * scale + shift [+ residual]) with a scale and a shift for each channel: (..., C)"""
     rows = rows_of(x)
@@ -99,14 +107,20 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
     dx = factor*dy + slope*x + offset of the sums. The masked dy waits in dx's own memory, or in that of the residual's
     gradient. (Rounding grows with |mean| / std, as in the forward pass's x * scale + shift.)
     """
-    dtype, rows = x.dtype, rows_of(x)
-    dx = empty(x.shape, dtype)
-    masked = dy if y is None else empty(x.shape, dtype) if residual else dx
-    dbeta, with_x = masked_sums(dy, x, y, masked, rows)
+    rows, dx = rows_of(x), empty(x.shape, x.dtype)
+    masked = dy if y is None else empty(x.shape, x.dtype) if residual else dx
+    sums = masked_sums(dy, x, y, masked, rows)
+    dgamma, dbeta = input_grad(masked, x, sums, mean, variance, gamma, epsilon, dx)
+    return dx, dgamma, dbeta, masked if residual else None
+
+
+def input_grad(dy, x, sums, mean, variance, gamma, epsilon, dx):
+    """The second sweep, to dx, which may be dy.   sums: of dy and of dy * x, (2, C)   -> dgamma, dbeta"""
+    dtype, rows, (dbeta, with_x) = x.dtype, rows_of(x), sums
     inverse = 1 / np.sqrt(variance + dtype.type(epsilon))
     dgamma = (with_x - mean * dbeta) * inverse
     factor, slope, offset = rows.tiled(coefficients(dbeta, dgamma, mean, inverse, gamma, rows.pixels), dtype)
-    xs, upstream, target = rows.matrix(x), rows.matrix(masked), rows.matrix(dx)
+    xs, upstream, target = rows.matrix(x), rows.matrix(dy), rows.matrix(dx)
 
     def work(span):
         source, out = xs[span], target[span]
@@ -116,7 +130,7 @@ def batch_norm_grad(dy, x, mean, variance, gamma, epsilon, y=None, residual=Fals
         np.add(out, piece, out=out)
 
     run(work, rows.pieces[::-1])
-    return dx, dgamma.astype(dtype), dbeta.astype(dtype), masked if residual else None
+    return dgamma.astype(dtype), dbeta.astype(dtype)
 
 
 def masked_sums(dy, x, y, masked, rows: Rows):

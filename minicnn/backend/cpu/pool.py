@@ -5,6 +5,7 @@ the first of the columns that hold the window's, a byte each time. An average is
 gradient is a sum of windows as well, of dy times the factors, else cells get it tap by tap.
 """
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ import numpy as np
 from minicnn.backend.cpu.bands import Cells, Sheet, Walk, at_sides, fold, short_buffers, some_rows
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import run, scratch
+from minicnn.backend.cpu.rows import constants
 from minicnn.backend.window import Window
 
 BAND = 3 << 17  # numbers of x in a piece: as many as keep the steps long and their results in the second cache
@@ -28,7 +30,7 @@ def max_pool(x, size, window: Window, zeros=False):
 
     def work(piece):
         images, band = piece
-        source = x[images]
+        source = x[images, walk.source(band)]
         with short_buffers():
             sheet, runs = walk.room(images, band, make)
             for part, taps in runs:
@@ -68,15 +70,18 @@ class Ranks:
             self.outside += [self.equal[q, :, :, j] for q, j in cells]
 
     def fill(self, x):
-        """The maxima along the height of images x."""
+        """The maxima along the height of the rows of x that are read."""
         for best, after, holds, taps, missing in self.runs:
             first_maximum(some_rows(x, taps, self.padding, self.zeros), best, after, holds)
             if missing:
                 np.add(after, np.uint8(missing), out=after)
 
 
-def max_pool_winners(x, size, window: Window, zeros=False):
-    """y and the winners of `Backend.max_pool_winners`: (N, OH, OW, C) both"""
+def max_pool_winners(x, size, window: Window, zeros=False, norm=None):
+    """y and the winners of `Backend.max_pool_winners`: (N, OH, OW, C) both.
+
+    norm: a scale and a shift, (W, C); then x * scale + shift is pooled, and y is the ReLU of that.
+    """
     walk = Walk(x.shape, size, window, BAND)
     y = empty((len(x), *walk.out, x.shape[3]), x.dtype)
     winners = empty(y.shape, np.min_scalar_type(size[0] * size[1]))
@@ -84,13 +89,14 @@ def max_pool_winners(x, size, window: Window, zeros=False):
     kw, taps = number(size[1]), number(size[0] * size[1])
     to_the_right = np.arange(size[1], 0, -1, dtype=number).reshape(-1, 1, 1, 1, 1)
     make = partial(Ranks, walk, x.dtype, winners.dtype, zeros)
+    floor = None if norm is None else constants(0, math.prod(y.shape[2:]), y.dtype).reshape(y.shape[2:])
 
     def work(piece):
         images, band = piece
-        target, code = y[images, band], winners[images, band]
+        source, target, code = x[images, walk.source(band)], y[images, band], winners[images, band]
         with short_buffers():
             room = walk.room(images, band, make)
-            room.fill(x[images])
+            room.fill(source if norm is None else scaled(source, *norm))
             columns = room.best.columns()
             fold(np.maximum, columns, target)
             np.equal(columns, target, out=room.equal)  # where it is no number nothing is, and the winner `taps`
@@ -100,9 +106,17 @@ def max_pool_winners(x, size, window: Window, zeros=False):
             np.add(room.number, to_the_right, out=room.number)
             np.multiply(room.number, room.equal.view(np.uint8), out=room.number)
             np.subtract(taps, fold(np.maximum, room.number, code), out=code)
+            if floor is not None:
+                np.maximum(target, floor, out=target)
 
     run(work, walk.pieces)
     return y, winners
+
+
+def scaled(x, scale, shift):
+    """x * scale + shift in this thread's memory.   x: (N', rows, W, C)   scale, shift: (W, C)"""
+    z = np.multiply(x, scale, out=scratch("scaled", x.shape, x.dtype))
+    return np.add(z, shift, out=z)
 
 
 def first_maximum(taps, best, after, holds):
@@ -121,8 +135,8 @@ def first_maximum(taps, best, after, holds):
         before = best
 
 
-def max_pool_grad(dy, winners, x_shape, size, window: Window):
-    """dx of `Backend.max_pool_grad`: (N, H, W, C)"""
+def max_pool_grad(dy, winners, x_shape, size, window: Window, finish=None):
+    """dx of `Backend.max_pool_grad`: (N, H, W, C); finish(dx, images, rows) works on rows of dx while they are warm."""
     walk = Walk(x_shape, size, window, BAND)
     numbers = np.arange(size[0] * size[1], dtype=winners.dtype).reshape(*size, 1, 1, 1, 1)
     dx = empty(x_shape, dy.dtype)
@@ -145,7 +159,9 @@ def max_pool_grad(dy, winners, x_shape, size, window: Window):
                 np.multiply(upstream[key], hits, out=part)
                 if not first:
                     np.add(target, part, out=target)
-            room.store(dx[images])
+            rows = room.store(dx[images])
+        if finish is not None:
+            finish(dx[images, rows], images, rows)
 
     run(work, walk.pieces_of_x())
     return dx
@@ -162,7 +178,7 @@ def avg_pool(x, size, window: Window, cells):
         target = y[images, band]
         with short_buffers():
             sheet, runs = walk.room(images, band, make)
-            add_up(x[images], sheet, runs, target)
+            add_up(x[images, walk.source(band)], sheet, runs, target)
             multiply(target, factors, band, target)
 
     run(work, walk.pieces)
