@@ -291,6 +291,8 @@ def as_array(value: Any, like: Array | None = None) -> Array:
     """An array of `value`; a Python number takes the type and the device of `like`, a sequence is put into an array."""
     if isinstance(value, Tensor):
         return value.data
+    if like is None and type(value) is np.ndarray:
+        return value
     if like is not None and isinstance(value, int | float):
         # A fraction does not become a whole number: images of bytes / 255.0 are fractions too.
         return backend_of(like).asarray(

@@ -40,6 +40,27 @@ def _is_plain(value) -> bool:
 Batch = tuple[Structure, Structure, Structure]  # x, y, sample weights; the last two may be None
 
 
+def matching(x: Structure, y: Structure = None, sample_weight: Structure = None) -> tuple[Batch, int]:
+    """x, y and sample_weight as arrays, and how many samples these are. Raises ValueError where that differs or is 0,
+    and for what is no array of numbers."""
+    found: list[Array] = []
+
+    def take(value):
+        found.append(_checked(value))
+        return found[-1]
+
+    parts = each(take, x), each(take, y), each(take, sample_weight)
+    lengths = {len(a) for a in found}
+    if len(lengths) > 1:
+        names = "x", "y", "sample_weight"
+        shapes = {name: ", ".join(str(a.shape) for a in leaves(part)) for name, part in zip(names, parts, strict=True)}
+        shown = " and ".join(f"{name} {text}" for name, text in shapes.items() if text)
+        raise ValueError(f"x and y must have the same number of samples, got {shown}")
+    if lengths in (set(), {0}):
+        raise ValueError(f"there is no sample: got x of shape {', '.join(str(a.shape) for a in leaves(parts[0]))}")
+    return parts, lengths.pop()
+
+
 class Arrays:
     """Arrays of the same length, cut into batches of `batch_size`; the last one may be smaller.
 
@@ -61,16 +82,8 @@ class Arrays:
         asked: str = "steps",
     ):
         self.batch_size = _whole("batch_size", 32 if batch_size is None else batch_size)
-        self.x, self.y, self.sample_weight = each(_checked, x), each(_checked, y), each(_checked, sample_weight)
-        lengths = [len(a) for part in (self.x, self.y, self.sample_weight) for a in leaves(part)]
-        if len(set(lengths)) > 1:
-            parts = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
-            shapes = {name: ", ".join(str(a.shape) for a in leaves(part)) for name, part in parts.items()}
-            shown = " and ".join(f"{name} {text}" for name, text in shapes.items() if text)
-            raise ValueError(f"x and y must have the same number of samples, got {shown}")
-        if not lengths or lengths[0] == 0:
-            raise ValueError(f"there is no sample: got x of shape {', '.join(str(a.shape) for a in leaves(self.x))}")
-        self.length, self.shuffle = lengths[0], shuffle
+        (self.x, self.y, self.sample_weight), self.length = matching(x, y, sample_weight)
+        self.shuffle = shuffle
         self.passes = -(-self.length // self.batch_size)  # the batches of a pass
         self.steps = self.passes if steps is None else _whole(asked, steps)
         self.samples = min(self.length, self.steps * self.batch_size)  # an epoch, or a little more of several passes

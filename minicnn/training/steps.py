@@ -12,11 +12,9 @@ from minicnn.backend import to_numpy
 from minicnn.config import config
 from minicnn.layers.base import Layer
 from minicnn.tensor import Tensor, as_array, no_grad
-from minicnn.training.batches import Arrays, Structure, each
+from minicnn.training.batches import Structure, each, matching
 from minicnn.training.compiled import Compiled
 from minicnn.training.labels import class_weights
-
-_LARGE = 2**62  # a batch size that holds any array in one batch
 
 
 def train_on_batch(
@@ -32,9 +30,9 @@ def train_on_batch(
     compiled = compiled_of(model, "train_on_batch")
     check_class_weight(class_weight, y, sample_weight)
     compiled.reset()
-    for part, labels, weights in Arrays(x, y, _LARGE, sample_weight).epoch():
-        weights = weights if class_weight is None else class_weights(labels, class_weight)
-        train_step(model, compiled, part, labels, weights, plan)
+    (x, y, sample_weight), _ = matching(x, y, sample_weight)
+    weights = sample_weight if class_weight is None else class_weights(y, class_weight)
+    train_step(model, compiled, x, y, weights, plan)
     return compiled.results() if return_dict else flat(compiled.results())
 
 
@@ -49,8 +47,7 @@ def test_on_batch(
     """The loss and metrics of one batch, in the forms of `evaluate`; nothing is trained."""
     compiled = compiled_of(model, "test_on_batch")
     compiled.reset()
-    for part, labels, weights in Arrays(x, y, _LARGE, sample_weight).epoch():
-        test_step(model, compiled, part, labels, weights, plan)
+    test_step(model, compiled, *matching(x, y, sample_weight)[0], plan)
     return compiled.results() if return_dict else flat(compiled.results())
 
 

@@ -23,7 +23,7 @@ from minicnn.backend.cpu.winograd_kernel import COLUMNS, transform_kernel
 from minicnn.backend.cpu.winograd_points import points
 from minicnn.backend.cpu.winograd_tiles import Tiles, put
 
-BLOCK_BYTES = 1 << 22  # tiles and their transforms that are worked on at a time
+BLOCK_BYTES = 3 << 20  # tiles and their transforms that are worked on at a time
 FEWEST = 128  # tiles of a block, so that U, read once a block, is used often enough
 SUMMED, GROUPS = 1 << 13, 8  # cells of a kernel at most whose sums are kept side by side, and so many of them
 SHARED_BYTES = 1 << 25  # transformed tiles that are kept for the gradient of the kernel
