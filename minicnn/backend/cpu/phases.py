@@ -114,7 +114,7 @@ def _by_pixels(dy, w, down: Phase, across: Phase, dx):
     phase, step = dx[:, down.cells, across.cells], down.cells.step
     high, broad = phase.shape[1:3]
     part = _Part(phase, [w[0, 0]], 0, broad)
-    run(part.prepare, range(len(part.taps)))
+    run(part.prepare, part.turned)
     source = cut_out(dy, (down.start, down.stop), (across.start, across.stop))
 
     def work(piece):
@@ -147,7 +147,7 @@ def _by_windows(dy, w, tall, wide, dx):
             (pair_h, pair_w, 0, taps),
         )
     ]
-    run(lambda piece: piece[0].prepare(piece[1]), [(part, k) for part in parts for k in range(len(part.taps))])
+    run(lambda piece: piece[0].prepare(piece[1]), [(part, k) for part in parts for k in part.turned])
     source = cut_out(dy, (pair_h.start, pair_h.start + high + 1), (pair_w.start, pair_w.start + broad + 1))
 
     def work(piece):
@@ -166,7 +166,10 @@ def _by_windows(dy, w, tall, wide, dx):
 
 
 class _Part:
-    """One phase of dx (N, rows, columns, C), of some cells of each window, `first` and the next, by taps (C, F)."""
+    """One phase of dx (N, rows, columns, C), of some cells of each window, `first` and the next, by taps (C, F).
+
+    Small products read the taps turned, from panels; large ones turn what they read anyway, a tap at a time.
+    """
 
     def __init__(self, phase, taps, first: int, broad: int):
         self.phase, self.taps, (c, self.f) = phase, taps, taps[0].shape
@@ -174,11 +177,8 @@ class _Part:
         self.read = slice(first * self.f, first * self.f + depth)
         small = broad >= SHORTEST and depth * c <= LARGEST
         self.rows = height(broad, SMALL // (depth * width)) if small else 0  # of small products, if any
-        if self.rows or len(taps) > 1:
-            width = width if self.rows else c
-            self.panels = empty((c // width, depth, width), phase.dtype)
-        else:  # a turned one takes no longer to multiply by, and long to copy
-            self.panels, self.taps = taps[0].T[None], []
+        self.panels = empty((c // width if self.rows else 0, depth, width), phase.dtype)
+        self.turned = range(len(taps) if self.rows else 0)
 
     def prepare(self, k: int):
         """Turns tap k and puts it into the panels."""
@@ -192,9 +192,17 @@ class _Part:
         n, high, broad, c = target.shape
         if not self.rows:
             found = scratch("tile", (*windows.shape[:3], c), target.dtype)
-            np.matmul(windows.reshape(-1, windows.shape[3])[:, self.read], self.panels[0], out=found.reshape(-1, c))
+            self.add_up(windows.reshape(-1, windows.shape[3])[:, self.read], found.reshape(-1, c))
             np.copyto(target, found[:, :high, :broad])
             return
         target = target.reshape(n, high, broad, *self.panels.shape[::2]).transpose(0, 1, 3, 2, 4)
         for some in spans(broad, self.rows):
             np.matmul(windows[:, :high, None, some, self.read], self.panels, out=target[:, :, :, some])
+
+    def add_up(self, windows, out):
+        """The products with all taps, added up.   windows: (P, taps * F)   out: (P, C)"""
+        for k, tap in enumerate(self.taps):
+            part = scratch("part", out.shape, out.dtype) if k else out
+            np.matmul(windows[:, k * self.f : (k + 1) * self.f], tap.T, out=part)
+            if k:
+                np.add(out, part, out=out)

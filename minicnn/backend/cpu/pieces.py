@@ -8,7 +8,7 @@ from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_spans, run, spans
 from minicnn.backend.cpu.rows import constants, number_of_pieces
 
-UPDATED = 1 << 16  # numbers of a piece of weights, to which gradients, slots and steps between belong
+UPDATED = 3 << 15  # numbers of a piece of weights, to which gradients, slots and steps between belong
 PLACED = 1 << 18  # numbers of a piece that is filled and written to
 STEP = 1 << 10  # numbers of which a piece has a multiple, so that each begins with a line of the cache
 BITS = {2: np.int16, 4: np.int32, 8: np.int64}  # whole numbers by their bytes
