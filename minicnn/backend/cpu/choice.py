@@ -34,7 +34,6 @@ TILE = 800.0  # ns a tile: calls, and products too small to be quick
 KERNEL = {2: 14.0, 4: 24.0}  # ns for each C*F to transform a kernel: t*t numbers are written
 PREPARED = 0.75  # of that, where a kernel was transformed before
 FEW, LARGE = 128, 1 << 20  # tiles at most, and numbers of a transformed kernel at least, for `winograd_few.py`
-FEWER, HUGE = 64, 1 << 23  # the same where that kernel is there already
 IN_CACHE = {2: 14.0, 4: 17.0}  # ns for each C*F there, reading and all
 ROWS, LINES = 20.0, 2.5  # the same for `narrow.py`, and for `lines.py` for each of K as well
 READ, MOST_TILES = 0.4, 128  # ns to read a number of a transformed kernel, once for so many tiles
@@ -134,10 +133,6 @@ def few_tiles(count: int, m: int, c: int, f: int) -> bool:
     """Whether a transformed kernel, used for so many tiles, is better made in the cache piece by piece."""
     return count <= FEW and (m + 2) ** 2 * c * f >= LARGE
 
-
-def fewer_tiles(count: int, m: int, c: int, f: int) -> bool:
-    """Whether a transformed kernel in memory takes so long to read that workers should share it out."""
-    return count <= FEWER and (m + 2) ** 2 * c * f >= HUGE
 
 
 def lines_cost(w_shape, pixels: int, out) -> float:

@@ -3,7 +3,7 @@
 At 7x7x512 a batch of 8 has 32 tiles: U = G w G^T takes four times the memory of w, longer to write and to read back
 than the products, and serves once where w changes with each step. Here a worker takes a panel of filters for itself: U
 of a few channels of it is made in the cache, multiplied, and overwritten by that of the next; their products add up.
-Where U is there already, as in a prediction, each worker reads a part of it, not all of it.
+Where U is there already, as in a prediction, this is how two workers share the tiles of a single image.
 Error: that of `winograd.py`, whose matrices these are.
 """
 
@@ -41,7 +41,7 @@ def conv2d(x, w, pads, out, m: int, finish=None):
 
 
 def conv2d_of_panels(x, u, pads, out, m: int, finish=None):
-    """The same with the transform of `winograd_kernel.py`, of which each worker reads its own panels alone."""
+    """The same with the transform of `winograd_kernel.py`, whose panels are shared out."""
     (panels, _, width), u = u.shape[2:], u[:, 0]
     together = panels // PARTS if panels % PARTS == 0 else 1
 
