@@ -42,10 +42,9 @@ def _panel(panel: Any, mode: str, results: list[dict[str, Any]]) -> None:
     for i, side in enumerate(peers):
         places, heights = [], []
         for place, one in enumerate(results):
-            theirs, ours = (one["sides"].get(s, {}).get("median") for s in (side, "ours"))
-            if theirs is not None and ours is not None:
+            if side in one["ratios"]:
                 places.append(place + (i - (len(peers) - 1) / 2) * width)
-                heights.append(theirs / ours)
+                heights.append(one["ratios"][side]["median"])
         look = {"edgecolor": "black", "linewidth": 0.6, **LOOKS[side]}
         bars = panel.bar(places, heights, width, label=SIDES[side].title, **look)
         paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that the line does not cross figures

@@ -11,9 +11,9 @@ from benchmarks.turns import Effort, Failed, compare
 
 RESULTS = Path(__file__).parent / "results"
 QUICK = Effort(rounds=3, seconds=0.1, pause=0.02, memory_steps=2, whole=0)
-RATIO = """Medians. Ratio: the faster peer's time / ours. GFLOP/s count the
-arithmetic of direct convolutions, a training step as three passes; sgemm:
-2048 x 2048 x 2048 in this run."""
+RATIO = """Medians. Ratio: the faster peer's time / ours in the same round, the
+median over the rounds. GFLOP/s count the arithmetic of direct convolutions, a
+training step as three passes; sgemm: 2048 x 2048 x 2048 in this run."""
 TITLES = {"predict": "Prediction, a batch", "train": "Training step: forward, backward, SGD with momentum"}
 
 

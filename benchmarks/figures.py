@@ -12,13 +12,19 @@ def summary(turns: Sequence[Sequence[float]]) -> dict[str, float]:
     return {"median": statistics.median(t for turn in turns for t in turn), "low": low, "high": high}
 
 
-def ratio(ours: float | None, peers: dict[str, float | None]) -> tuple[str, float] | None:
-    """The faster peer and its time over ours, above 1 where we are faster; None where there is nothing to compare."""
-    known = {name: time for name, time in peers.items() if time is not None}
-    if ours is None or not known:
-        return None
-    name = min(known, key=lambda side: known[side])
-    return name, known[name] / ours
+def ratio(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> dict[str, float]:
+    """How many times as long as ours theirs takes: the median of what each round gives, and the quartiles.
+
+    The turns of a round meet the same mood of the machine, which changes from round to round: where it has two, a third
+    apart, and each side's median falls into another one, the medians' own ratio says more of that than of the sides.
+    """
+    pairs = zip(ours, theirs, strict=True)
+    found = sorted(statistics.median(b) / statistics.median(a) for a, b in pairs)
+    return {
+        "median": statistics.median(found),
+        "low": found[len(found) // 4],
+        "high": found[-1 - len(found) // 4],
+    }
 
 
 def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:

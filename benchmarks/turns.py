@@ -1,7 +1,7 @@
 """One network and mode: starts a process for each side, compares what they compute, and times them in turn.
 
-The processes stay alive and are asked one after another, ours, PyTorch, Keras, ours, ..., so that a change of the
-machine's mood meets all of them. Peak memory is taken from further processes, which copy no weights.
+The processes stay alive and are asked one after another, in rounds that each begin with another side, so that a change
+of the machine's mood meets all of them. Peak memory is taken from further processes, which copy no weights.
 """
 
 import json
@@ -159,8 +159,10 @@ def _time(processes: dict[str, Process], mode: str, effort: Effort, result: dict
     turns: dict[str, list[list[float]]] = {side: [] for side in processes}
     start, done = time.monotonic(), 0
     while done < effort.rounds or time.monotonic() - start < effort.whole:
+        first = done % len(processes)
         done += 1
-        for side, process in list(processes.items()):
+        in_turn = list(processes.items())
+        for side, process in in_turn[first:] + in_turn[:first]:
             time.sleep(effort.pause)
             try:
                 turns[side].append(process.ask("run", mode=mode, seconds=effort.seconds, most=effort.most)["times"])
@@ -186,13 +188,15 @@ def _weigh(side: str, network: Network, mode: str, threads: int, effort: Effort,
 
 
 def _conclude(result: dict[str, Any]) -> None:
-    """Adds the ratio to the faster peer, and the rate in GFLOP/s of the direct algorithm's arithmetic.
+    """Adds the ratio to each peer and to the faster one, and the rate in GFLOP/s of the direct algorithm's arithmetic.
 
     A training step counts as three forward passes: gradients of the inputs and of the kernels cost one each.
     """
-    medians = {side: found.get("median") for side, found in result["sides"].items()}
-    ours = medians.pop("ours")
+    sides = {side: found for side, found in result["sides"].items() if "turns" in found}
+    ours = sides.pop("ours")
     passes = 3 if result["mode"] == "train" else 1
-    result["gflops"] = 2 * passes * result["multiply_adds"] / ours / 1e9
-    if best := figures.ratio(ours, medians):
-        result["faster_peer"], result["ratio"] = best
+    result["gflops"] = 2 * passes * result["multiply_adds"] / ours["median"] / 1e9
+    result["ratios"] = {side: figures.ratio(ours["turns"], found["turns"]) for side, found in sides.items()}
+    if sides:
+        peer = result["faster_peer"] = min(sides, key=lambda side: result["ratios"][side]["median"])
+        result["ratio"] = result["ratios"][peer]["median"]

@@ -35,11 +35,13 @@ def test_the_median_is_over_all_runs_and_the_quartiles_over_turns():
     assert figures.summary([[4.0]]) == {"median": 4.0, "low": 4.0, "high": 4.0}
 
 
-def test_the_ratio_is_to_the_faster_peer():
-    assert figures.ratio(2.0, {"torch": 3.0, "keras": 5.0}) == ("torch", 1.5)
-    assert figures.ratio(2.0, {"torch": None, "keras": 1.0}) == ("keras", 0.5)
-    assert figures.ratio(2.0, {"torch": None}) is None
-    assert figures.ratio(None, {"torch": 1.0}) is None
+def test_the_ratio_is_that_of_the_turns_of_a_round():
+    """A machine of two moods: ours met the slow one in two rounds of three, and theirs, half as fast again, in one."""
+    ours, theirs = [[1.0], [2.0, 9.0, 2.0], [2.0]], [[1.5], [3.0], [1.5]]
+    assert figures.ratio(ours, theirs) == {"median": 1.5, "low": 0.75, "high": 1.5}
+    assert figures.ratio(ours, ours) == {"median": 1.0, "low": 1.0, "high": 1.0}
+    with pytest.raises(ValueError):
+        figures.ratio(ours, theirs[:2])
 
 
 def test_the_exponent_of_a_law():
@@ -49,6 +51,7 @@ def test_the_exponent_of_a_law():
 def test_what_follows_from_the_times(results):
     predict, train = results[:2]
     assert (predict["faster_peer"], predict["ratio"]) == ("keras", 4.0)
+    assert {side: found["median"] for side, found in predict["ratios"].items()} == {"torch": 10.0, "keras": 4.0}
     assert predict["gflops"] == pytest.approx(2 / 1.25) and train["gflops"] == pytest.approx(6 / 1.25)
 
 
@@ -81,6 +84,8 @@ def test_milliseconds(seconds, shown):
 def test_the_chart_is_drawn_without_what_is_missing(results, tmp_path):
     pytest.importorskip("matplotlib")
     results[0]["sides"]["torch"] = {"failed": "failed"}
+    _conclude(results[0])
+    assert list(results[0]["ratios"]) == ["keras"]
     chart.draw(results, ABOUT, tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 

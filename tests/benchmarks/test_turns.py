@@ -33,6 +33,23 @@ def test_quick_networks_have_more_turns():
     assert len(found["sides"]["ours"]["turns"]) > 2
 
 
+def test_each_round_begins_with_another_side():
+    asked = []
+
+    class Side:
+        def __init__(self, name):
+            self.name = name
+
+        def ask(self, do, **arguments):
+            asked.append(self.name)
+            return {"times": [1.0]}
+
+    result = {"sides": {"ours": {}, "torch": {}, "keras": {}}}
+    turns._time({name: Side(name) for name in result["sides"]}, "train", replace(TINY, rounds=4), result)
+    assert "".join(name[0] for name in asked) == "otk" "tko" "kot" "otk"
+    assert all(found["turns"] == [[1.0]] * 4 for found in result["sides"].values())
+
+
 def test_a_peer_that_is_not_installed(monkeypatch):
     monkeypatch.setattr(turns, "missing", lambda side: "not installed" if side == "torch" else None)
     found = turns.compare(LENET, "predict", ["ours", "torch"], 1, TINY)
