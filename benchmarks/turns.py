@@ -29,14 +29,14 @@ PATIENCE = 900.0  # seconds for one answer
 class Effort:
     """How long to measure.
 
-    rounds: turns of each side, at least   seconds: of a turn, at least one run   most: runs of a turn
+    rounds: turns of each side, at least   seconds: of a turn, at least one run after another   most: runs of a turn
     whole: seconds until the last round begins, so that a quick network meets many moods of the machine as well
     """
 
     rounds: int = 5
     seconds: float = 0.5
     most: int = 100
-    whole: float = 40.0
+    whole: float = 60.0
     pause: float = 0.1  # before a turn: threads of the one before may still spin
     memory_steps: int = 3
     sgemm: int = 2048
