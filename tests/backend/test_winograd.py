@@ -141,10 +141,11 @@ def test_few_tiles_and_a_large_kernel(monkeypatch, rng, f, m):
         assert all(got.tobytes() == other.tobytes() for other in others)
 
 
+@pytest.mark.parametrize(("n", "limit"), [(1, "LARGE"), (5, "HUGE")])
 @pytest.mark.parametrize("f", [32, 130, 256])
-def test_few_tiles_and_a_kernel_that_is_prepared(monkeypatch, rng, f):
-    """One image is shared out by its filters: the same bits as in one piece, and for any number of workers."""
-    x, w = rng.normal(size=(1, 7, 6, 40)).astype("float32"), rng.normal(size=(3, 3, 40, f)).astype("float32")
+def test_few_tiles_and_a_kernel_that_is_prepared(monkeypatch, rng, f, n, limit):
+    """Shared out by its filters: the same bits as by images, and for any number of workers."""
+    x, w = rng.normal(size=(n, 7, 6, 40)).astype("float32"), rng.normal(size=(3, 3, 40, f)).astype("float32")
     window, bias = Window(pads=((1, 0), (1, 2))), rng.normal(size=f).astype("float32")
     monkeypatch.setattr(config, "conv", "winograd4")
     prepared, parts = CPU.prepare_kernel(w, window, x.shape), []
@@ -154,12 +155,12 @@ def test_few_tiles_and_a_kernel_that_is_prepared(monkeypatch, rng, f):
     def convolved():
         return CPU.conv2d(x, w, window, bias=bias, relu=True, prepared=prepared)
 
-    whole = convolved()
+    by_images = convolved()
     assert not parts
-    monkeypatch.setattr(choice, "LARGE", 1)
+    monkeypatch.setattr(choice, limit, 1)
     for threads in (1, 2, 4):
         monkeypatch.setattr(config, "threads", threads)
-        assert convolved().tobytes() == whole.tobytes()
+        assert convolved().tobytes() == by_images.tobytes()
     assert parts == 3 * [{32: 1, 130: 2, 256: 4}[f]]
 
 

@@ -35,6 +35,7 @@ KERNEL = {2: 14.0, 4: 24.0}  # ns for each C*F to transform a kernel: t*t number
 PREPARED = 0.75  # of that, where a kernel was transformed before
 FEW, LARGE = 128, 1 << 20  # tiles at most, and numbers of a transformed kernel at least, for `winograd_few.py`
 IN_CACHE = {2: 14.0, 4: 17.0}  # ns for each C*F there, reading and all
+FEWER, HUGE = 48, 1 << 23  # tiles and numbers, where workers share out a transformed kernel that is in memory
 ROWS, LINES = 20.0, 2.5  # the same for `narrow.py`, and for `lines.py` for each of K as well
 READ, MOST_TILES = 0.4, 128  # ns to read a number of a transformed kernel, once for so many tiles
 THINNEST = 8  # channels and filters below which the products of Winograd's middle step have nothing to multiply
@@ -126,12 +127,20 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     kernel = reading(t2, c, f, count) + passes * KERNEL[m] * c * f
     if passes == 1.0 and blocks.count == 1 and few_tiles(count, m, c, f):
         kernel = IN_CACHE[m] * c * f
+    if passes < 1.0 and blocks.count == 1 and shared_out(n, count, m, c, f):
+        kernel -= reading(t2, c, f, count) / 2
     return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
 
 
 def few_tiles(count: int, m: int, c: int, f: int) -> bool:
     """Whether a transformed kernel, used for so many tiles, is better made in the cache piece by piece."""
     return count <= FEW and (m + 2) ** 2 * c * f >= LARGE
+
+
+def shared_out(n: int, count: int, m: int, c: int, f: int) -> bool:
+    """Whether workers share out a transformed kernel that is in memory, not the tiles: those of one image, or so few
+    that each worker would take longer to read all of it."""
+    return (n == 1 and few_tiles(count, m, c, f)) or (count <= FEWER and (m + 2) ** 2 * c * f >= HUGE)
 
 
 

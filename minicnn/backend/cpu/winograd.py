@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.backend.cpu import winograd_few
 from minicnn.backend.cpu.blocks import Blocks, turn
-from minicnn.backend.cpu.choice import few_tiles
+from minicnn.backend.cpu.choice import few_tiles, shared_out
 from minicnn.backend.cpu.memory import empty
 from minicnn.backend.cpu.parallel import image_bands, run, scratch, spans
 from minicnn.backend.cpu.products import product_of_panels, sum_of_products
@@ -43,7 +43,7 @@ def conv2d(x, u, pads, out, m: int, finish=None):
     -> (N, OH, OW, F)
     """
     p, (_, b, panels, k, width) = points(m), u.shape
-    if b == len(x) == 1 and few_tiles(number(1, out, m), m, k, panels * width):
+    if b == 1 and shared_out(len(x), number(len(x), out, m), m, k, panels * width):
         return winograd_few.conv2d_of_panels(x, u, pads, out, m, finish)
     c, f, wide = b * k, b * panels * width, -(-out[1] // m)
     y = empty((x.shape[0], *out, f), u.dtype)

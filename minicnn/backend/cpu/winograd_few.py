@@ -3,7 +3,8 @@
 At 7x7x512 a batch of 8 has 32 tiles: U = G w G^T takes four times the memory of w, longer to write and to read back
 than the products, and serves once where w changes with each step. Here a worker takes a panel of filters for itself: U
 of a few channels of it is made in the cache, multiplied, and overwritten by that of the next; their products add up.
-Where U is there already, as in a prediction, this is how two workers share the tiles of a single image.
+Where U is there already, as in a prediction, this is how two workers share the tiles of a single image, or read a large
+U once between them.
 Error: that of `winograd.py`, whose matrices these are.
 """
 
