@@ -108,11 +108,20 @@ class Step:
             if tensor.data.dtype != dtype:
                 return False
         if len(given) == 1:
-            return True
+            return self.norm is None or not self.pooled or self.has_windows(given[0].shape)
         shape = given[0].shape
         for node in self.nodes[: 2 if self.pads else 1] if self.head is not None or self.norm is not None else ():
             shape = node.layer.output_shape(shape)
         return all(x.shape == shape for x in given[1:])
+
+    def has_windows(self, shape: tuple[int, ...]) -> bool:
+        """Whether images are large enough for the pooling at its end, which says so itself if they are not."""
+        (_, h, w, _), (size, window, _) = shape, self.pooling
+        try:
+            window.output_size((h, w), size)
+        except ValueError:
+            return False
+        return True
 
     def one_by_one(self, given: list[Tensor], context: Pass) -> list[Tensor]:
         """The nodes of the group, each on its own."""

@@ -203,6 +203,7 @@ def test_pooling_beyond_the_edges(small_pieces, rng, size, window, zeros):
         ((2, 3), Window((3, 1)), False),  # rows that no window reads
         ((2, 2), Window(dilation=(2, 2)), False),
         ((2, 2), Window((1, 2), ((3, 2), (2, 3))), False),  # windows of padding alone
+        ((3, 3), Window((1, 1), ((9, 1), (1, 1))), True),  # and bands
     ],
 )
 @pytest.mark.parametrize("about", [1 << 6, 1 << 9, 1 << 14], ids=["rows", "images", "whole"])
@@ -221,6 +222,45 @@ def test_batch_norm_before_pooling(small_pieces, monkeypatch, rng, size, window,
         dy = rng.normal(size=y.shape).astype(dtype)
         arguments = dy, y, winners, x, mean, variance, scale, 0.0, size, window
         compare(CPU.batch_norm_relu_pool_grad(*arguments), REFERENCE.batch_norm_relu_pool_grad(*arguments), tolerance)
+
+
+def test_the_order_of_bands_before_pooling(small_pieces, monkeypatch, rng):
+    """Bands of padding alone have no sums, and hide none."""
+    x, window = rng.normal(size=(2, 9, 8, 3)), Window((1, 1), ((9, 1), (1, 1)))
+    moments, dy = CPU.channel_moments(x), rng.normal(size=(2, 17, 8, 3))
+    y, winners = CPU.batch_norm_relu_pool(x, *moments, None, None, 1e-3, (3, 3), window, True)
+    arguments = dy, y, winners, x, *moments, None, 1e-3, (3, 3), window
+    expected = REFERENCE.batch_norm_relu_pool_grad(*arguments)
+    monkeypatch.setattr(pool, "run", lambda work, some: [work(piece) for piece in list(some)[::-1]])
+    compare(CPU.batch_norm_relu_pool_grad(*arguments), expected, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 96, 96, 8), (60_000, 1, 1, 2)])
+def test_the_digits_of_a_batch_norm_before_pooling(rng, shape):
+    """Sums of some thousand numbers in float32, of those in float64: also where means are large, and rows short."""
+    x = (rng.normal(size=shape) + (100 if shape[1] > 1 else 0)).astype("float32")
+    window = Window((2, 2), "same")
+    moments = CPU.channel_moments(x)
+    y, winners = CPU.batch_norm_relu_pool(x, *moments, None, None, 1e-3, (2, 2), window)
+    dy = (rng.normal(size=y.shape) + 1).astype("float32")
+    found = CPU.batch_norm_relu_pool_grad(dy, y, winners, x, *moments, None, 1e-3, (2, 2), window)
+    wide = [a.astype("float64") for a in (dy, y, x, *moments)]
+    exact = REFERENCE.batch_norm_relu_pool_grad(wide[0], wide[1], winners, *wide[2:], None, 1e-3, (2, 2), window)
+    for got, expected, tolerance in zip(found, exact, (2e-6, 2e-6, 1e-6), strict=True):
+        assert_close(got, expected, tolerance)
+
+
+@pytest.mark.parametrize("odd", [np.nan, -np.nan, np.inf])
+def test_what_is_no_number_before_pooling(small_pieces, rng, odd):
+    """The gradient of beta is that of the reference: a window that holds no number passes nothing on."""
+    x, window = rng.normal(size=(3, 8, 7, 4)), Window((2, 2), ((1, 1), (1, 1)))
+    moments = CPU.channel_moments(x)
+    x[0, 3, 3, 2] = odd
+    with np.errstate(invalid="ignore"):
+        y, winners = CPU.batch_norm_relu_pool(x, *moments, None, None, 1e-3, (3, 3), window, True)
+        arguments = rng.normal(size=y.shape), y, winners, x, *moments, None, 1e-3, (3, 3), window
+        found, expected = (b.batch_norm_relu_pool_grad(*arguments) for b in (CPU, REFERENCE))
+    assert_close(found[2], expected[2], 1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 3e-6)])

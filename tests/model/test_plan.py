@@ -551,6 +551,9 @@ def test_errors_name_the_layer(rng):
     model = Model(x, ReLU()(bn(Conv2D(2, 5, name="wide")(x))))
     with no_grad(), pytest.raises(ValueError, match="wide: a kernel of 5x5"):
         model(rng.normal(size=(2, 4, 4, 3)), plan=True)
+    model = Model(x, layers.MaxPooling2D(5, 2, name="high")(ReLU()(bn(x))))
+    with pytest.raises(ValueError, match="high: a kernel of 5x5"):
+        model(rng.normal(size=(2, 4, 4, 3)), training=True, plan=True)
 
 
 # Who sees what -------------------------------------------------------------------------------------------------------

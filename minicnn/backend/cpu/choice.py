@@ -143,7 +143,6 @@ def shared_out(n: int, count: int, m: int, c: int, f: int) -> bool:
     return (n == 1 and few_tiles(count, m, c, f)) or (count <= FEWER and (m + 2) ** 2 * c * f >= HUGE)
 
 
-
 def lines_cost(w_shape, pixels: int, out) -> float:
     """Nanoseconds of a convolution along lines of y, of size `out`."""
     along, (c, f) = lines.axis(w_shape), w_shape[2:]

@@ -2,15 +2,14 @@
 
 What is normalised is pooled in bands, while it is in the cache, and never written to memory. Since a maximum that is 0
 passes nothing on, ReLU and its mask are left to what has been pooled, a quarter of the numbers where windows move by
-two; and going back, dy * x is summed up on each band of dy's cells when these are written.
+two; and going back, dy's cells and their products with x are summed up on each band when it is written.
 """
-
-import math
 
 import numpy as np
 
 from minicnn.backend.cpu import norm, pieces, pool
-from minicnn.backend.cpu.rows import tiled
+from minicnn.backend.cpu.rows import SUMMED, constants, joined_pixels, tiled
+from minicnn.backend.cpu.rows import add_up as rows_added_up
 
 
 def forward(x, scale, shift, size, window, zeros=False):
@@ -24,12 +23,18 @@ def forward(x, scale, shift, size, window, zeros=False):
 
 def gradient(dy, y, winners, x, mean, variance, gamma, epsilon, size, window):
     """dx, dgamma, dbeta of `Backend.batch_norm_relu_pool_grad`"""
-    dy, wide, sums = pieces.relu_grad(dy, y), math.prod(x.shape[2:]), {}
+    dy, c, sums = pieces.relu_grad(dy, y), x.shape[3], {}
 
     def add_up(cells, images, rows):
-        found = cells.reshape(-1, wide), x[images, rows].reshape(-1, wide)
-        sums[images.start, rows.start] = np.einsum("ij,ij->j", *found)
+        if not cells.size:  # a band of what is around x
+            return
+        joined = joined_pixels(cells.size // c, c, SUMMED)
+        upstream, source = (a.reshape(-1, joined * c) for a in (cells, x[images, rows]))
+        ones, found = constants(1, len(upstream), x.dtype), np.empty((2, joined * c), x.dtype)
+        rows_added_up(upstream, ones, found[0])
+        rows_added_up(source, ones, found[1], upstream)
+        sums[images.start, rows.start] = found.astype(np.float64).reshape(2, -1, c).sum(axis=1)
 
     dx = pool.max_pool_grad(dy, winners, x.shape, size, window, add_up)
-    with_x = sum(sums[key].astype(np.float64) for key in sorted(sums)).reshape(x.shape[2:]).sum(axis=0)
-    return dx, *norm.input_grad(dx, x, (norm.channel_sum(dy), with_x), mean, variance, gamma, epsilon, dx)
+    total = sum(sums[key] for key in sorted(sums))
+    return dx, *norm.input_grad(dx, x, total, mean, variance, gamma, epsilon, dx)
