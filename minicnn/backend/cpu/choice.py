@@ -124,11 +124,10 @@ def winograd_cost(m: int, n: int, out, blocks: Blocks, passes: float) -> float:
     c, f = blocks.shape[2:]
     transforms = t2 * (c + f) * TRANSFORM
     middle = 2 * t2 * c * f / small_rate(c, panel_width(f))
-    kernel = reading(t2, c, f, count) + passes * KERNEL[m] * c * f
+    shared = passes < 1.0 and blocks.count == 1 and shared_out(n, count, m, c, f)
+    kernel = reading(t2, c, f, count) * (0.5 if shared else 1.0) + passes * KERNEL[m] * c * f
     if passes == 1.0 and blocks.count == 1 and few_tiles(count, m, c, f):
         kernel = IN_CACHE[m] * c * f
-    if passes < 1.0 and blocks.count == 1 and shared_out(n, count, m, c, f):
-        kernel -= reading(t2, c, f, count) / 2
     return count * (blocks.count * (transforms + middle) + TILE) + blocks.count * kernel
 
 

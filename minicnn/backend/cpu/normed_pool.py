@@ -8,8 +8,7 @@ two; and going back, dy's cells and their products with x are summed up on each 
 import numpy as np
 
 from minicnn.backend.cpu import norm, pieces, pool
-from minicnn.backend.cpu.rows import SUMMED, constants, joined_pixels, tiled
-from minicnn.backend.cpu.rows import add_up as rows_added_up
+from minicnn.backend.cpu.rows import SUMMED, add_up, constants, joined_pixels, tiled
 
 
 def forward(x, scale, shift, size, window, zeros=False):
@@ -25,16 +24,16 @@ def gradient(dy, y, winners, x, mean, variance, gamma, epsilon, size, window):
     """dx, dgamma, dbeta of `Backend.batch_norm_relu_pool_grad`"""
     dy, c, sums = pieces.relu_grad(dy, y), x.shape[3], {}
 
-    def add_up(cells, images, rows):
+    def sum_up(cells, images, rows):
         if not cells.size:  # a band of what is around x
             return
         joined = joined_pixels(cells.size // c, c, SUMMED)
         upstream, source = (a.reshape(-1, joined * c) for a in (cells, x[images, rows]))
         ones, found = constants(1, len(upstream), x.dtype), np.empty((2, joined * c), x.dtype)
-        rows_added_up(upstream, ones, found[0])
-        rows_added_up(source, ones, found[1], upstream)
+        add_up(upstream, ones, found[0])
+        add_up(source, ones, found[1], upstream)
         sums[images.start, rows.start] = found.astype(np.float64).reshape(2, -1, c).sum(axis=1)
 
-    dx = pool.max_pool_grad(dy, winners, x.shape, size, window, add_up)
+    dx = pool.max_pool_grad(dy, winners, x.shape, size, window, sum_up)
     total = sum(sums[key] for key in sorted(sums))
     return dx, *norm.input_grad(dx, x, total, mean, variance, gamma, epsilon, dx)
