@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from benchmarks import cpu, kernels, tables
+from benchmarks.turns import conclude
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,8 @@ def main(settings: argparse.Namespace) -> int:
     if "kernel" in results[0]:
         print(kernels.report(results))
         return 0
+    for one in results:  # files of before 2026-11-22 have the ratio of the medians
+        conclude(one)
     print(cpu.report(results, about))
     cpu.draw(results, about, settings.file.with_suffix(".png"))
     return 0

@@ -114,7 +114,7 @@ def compare(network: Network, mode: str, sides: list[str], threads: int, effort:
     for side, found in result["sides"].items():
         if "median" in found:
             _weigh(side, network, mode, threads, effort, found)
-    _conclude(result)
+    conclude(result)
     return result
 
 
@@ -187,7 +187,7 @@ def _weigh(side: str, network: Network, mode: str, threads: int, effort: Effort,
             process.close()
 
 
-def _conclude(result: dict[str, Any]) -> None:
+def conclude(result: dict[str, Any]) -> None:
     """Adds the ratio to each peer and to the faster one, and the rate in GFLOP/s of the direct algorithm's arithmetic.
 
     A training step counts as three forward passes: gradients of the inputs and of the kernels cost one each.

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from benchmarks import chart, cpu, figures, machine, scaling, tables
+from benchmarks.__main__ import main
 from benchmarks.networks import MODES, NETWORKS
-from benchmarks.turns import _conclude
+from benchmarks.turns import conclude
 
 ABOUT = {
     "date": "2024-02-29T12:00:00+00:00", "cpu": "A Processor (avx2)", "threads": 2, "python": "3.11.7",
@@ -20,7 +21,7 @@ def invented(network, mode, **medians):
     turns = {side: [[t], [t]] for side, t in medians.items()}
     sides = {side: {**figures.summary(both), "turns": both, "peak": both[0][0]} for side, both in turns.items()}
     one = {"network": network.describe(), "mode": mode, "sides": sides, "sgemm": 200.0, "multiply_adds": 10**9}
-    _conclude(one)
+    conclude(one)
     return one
 
 
@@ -84,7 +85,7 @@ def test_milliseconds(seconds, shown):
 def test_the_chart_is_drawn_without_what_is_missing(results, tmp_path):
     pytest.importorskip("matplotlib")
     results[0]["sides"]["torch"] = {"failed": "failed"}
-    _conclude(results[0])
+    conclude(results[0])
     assert list(results[0]["ratios"]) == ["keras"]
     chart.draw(results, ABOUT, tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
@@ -94,6 +95,17 @@ def test_files_are_read_back(results, tmp_path, capsys):
     path = tmp_path / "new" / "results.json"
     cpu.write(results, ABOUT, path)
     assert json.loads(path.read_text()) == json.loads(json.dumps({"machine": ABOUT, "results": results}))
+
+
+def test_older_files_are_shown_by_the_same_ratio(results, tmp_path, capsys):
+    """Their own is that of the medians, and they have none for each peer."""
+    for one in results:
+        one["ratio"] = 9.87
+        del one["ratios"]
+    cpu.write(results, ABOUT, tmp_path / "results.json")
+    assert main(["show", str(tmp_path / "results.json")]) == 0
+    said = capsys.readouterr().out
+    assert "4.00" in said and "9.87" not in said
 
 
 def test_scaling_laws():
